@@ -1,0 +1,49 @@
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+SPEC := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml)
+PACKAGES := $(patsubst %/pyproject.toml,%,$(SPEC))
+STAMP := .venv/.installed
+UV := UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip
+
+.PHONY: setup demo up down test verify check fmt bench docs
+
+setup: $(STAMP)
+
+$(STAMP): requirements/tools.txt requirements/dev.txt $(SPEC)
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/tools.txt
+	$(UV) install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	touch $@
+
+demo: setup
+	$(BIN)/millrace demo
+
+up: setup
+	$(BIN)/millrace up
+
+down: setup
+	$(BIN)/millrace down
+
+fmt: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy libs/*/src services/*/src cli/src pipelines
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/pytest tests/unit tests/integration tests/e2e
+
+verify: test
+	$(BIN)/pytest tests --matrix=whole
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+docs: setup
+	$(BIN)/millrace docs write docs/reference

@@ -1,0 +1,1 @@
+"""Messages, buses, runner and adapters that the services share."""

@@ -1,0 +1,63 @@
+"""What lies on a topic and what is sent to one: bytes with a place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TopicPartition:
+    """One partition of a topic, by its logical name."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it was read. `append_time_us` is the broker's."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    append_time_us: int
+
+    def header(self, name: str) -> str | None:
+        """Return the last header of that name as text, as CloudEvents reads them; None where there is none."""
+        for key, value in reversed(self.headers):
+            if key == name:
+                return value.decode("utf-8", "replace")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one partition, in order, handed over together."""
+
+    at: TopicPartition
+    records: Sequence[Record]
+
+    @property
+    def end(self) -> int:
+        """Return the offset that follows the batch."""
+        return self.records[-1].offset + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One record to send. Without `partition` the key's murmur2 decides.
+
+    `cause_offset` is the source offset it was made from: the runner does not publish again what was made from offsets
+    below the one that was committed when the partition was assigned (R8).
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+    cause_offset: int | None = None

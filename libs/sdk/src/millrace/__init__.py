@@ -1,0 +1,1 @@
+"""What a team writes: events, features, label, model, pipeline."""

@@ -1,0 +1,1 @@
+"""raw-data in, feature rows and the online store out."""

@@ -1,0 +1,1 @@
+"""candidates in, promotions out."""

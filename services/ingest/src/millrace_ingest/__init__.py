@@ -1,0 +1,1 @@
+"""Events in over HTTP and from files, checked, onto raw-data."""

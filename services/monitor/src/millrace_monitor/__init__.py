@@ -1,0 +1,1 @@
+"""predictions and labels in, alerts and retrain requests out."""

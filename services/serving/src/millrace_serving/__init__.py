@@ -1,0 +1,1 @@
+"""predictions over HTTP and of the stream."""
