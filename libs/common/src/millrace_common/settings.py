@@ -3,8 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _failpoints(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return dict(part.split(":", 1) for part in value.split(",") if ":" in part) if value else {}
 
 
 class CommonSettings(BaseSettings):
@@ -27,7 +33,8 @@ class CommonSettings(BaseSettings):
     batch_records_max: int = Field(5_000, ge=1)
     send_seconds_max: float = Field(30.0, gt=0)
     stall_seconds_max: float = Field(60.0, gt=0)
-    failpoints: Annotated[dict[str, int], NoDecode] = {}
+    failpoints: Annotated[dict[str, int], NoDecode, BeforeValidator(_failpoints)] = {}
+    """`published:7,applied:1,committing:2`: die at the nth pass of the place."""
 
     @property
     def artifacts(self) -> str:

@@ -1,0 +1,74 @@
+"""One partition of a subscription while this process has it: where it starts, how a batch of it is worked off."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+from millrace_common.errors import DataGap
+from millrace_common.metrics import BATCH_SECONDS, RECORDS_READ
+from millrace_common.records import Batch, TopicPartition
+from millrace_common.service import Subscription
+from millrace_common.settle import Settler
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a partition's log holds: offsets from `start` up to, not including, `end`."""
+
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class Lane:
+    """A partition taken over. `quiet_below` is the offset that was committed at assignment (R8)."""
+
+    service: str
+    subscription: Subscription
+    at: TopicPartition
+    position: int
+    quiet_below: int
+    end: int
+    """The log's end as last seen."""
+    steps: int = 0
+    """Grows with every batch and every idle poll: what the watchdog looks at."""
+
+    async def work(self, batch: Batch, settler: Settler, commit: Callable[[], Awaitable[None]]) -> None:
+        """Hand a batch to the handler and settle its outcome."""
+        started = perf_counter()
+        outcome = await self.subscription.handler(batch)
+        await settler.settle(outcome, quiet_below=self.quiet_below, commit=commit)
+        self.position = batch.end
+        self.end = max(self.end, batch.end)
+        self.steps += 1
+        BATCH_SECONDS.labels(self.service, self.at.topic).observe(perf_counter() - started)
+        RECORDS_READ.labels(self.service, self.at.topic).inc(len(batch.records))
+
+    async def idle(self) -> None:
+        """Compare the store with what this writer left; nothing came for a while (R11)."""
+        if self.subscription.cursors is not None:
+            await self.subscription.cursors.check(self.at)
+        self.steps += 1
+
+    def drop(self) -> None:
+        """Forget what is cached of the partition: it was taken away."""
+        if self.subscription.cursors is not None:
+            self.subscription.cursors.drop(self.at)
+
+
+async def open_lane(
+    service: str, subscription: Subscription, at: TopicPartition, *, committed: int | None, log: Extent
+) -> Lane:
+    """Take a partition over at its state's cursor; without cursors at the committed offset; else at the log start (R8).
+
+    Raises DataGap where the log does not hold the place to start from.
+    """
+    cursors = subscription.cursors
+    start = committed if cursors is None else await cursors.start(at)
+    position = log.start if start is None else start
+    if not log.start <= position <= log.end:
+        raise DataGap(
+            f"{at.topic}[{at.partition}] holds offsets {log.start} to {log.end}, {service} must go on at {position}; "
+            "restore the log, or rebuild the service's state from what is left"
+        )
+    return Lane(service, subscription, at, position, committed or 0, log.end)
