@@ -7,14 +7,7 @@ import pytest
 from millrace_common.artifacts import ArtifactStore
 from millrace_common.errors import Misconfigured, Refused
 
-pytestmark = pytest.mark.anyio
 FILES = {"model.onnx": b"\x08\x07onnx", "record.json": b'{"a":1}'}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """Run on asyncio, as the services do."""
-    return "asyncio"
 
 
 @pytest.fixture(params=["file", "memory"])
