@@ -1,8 +1,9 @@
 """Where an entity lives: its key as text, its partition, its name in Redis."""
 
-import msgspec
-
+from millrace.keys import key_text
 from millrace_common.ids import h
+
+__all__ = ["REDIS_ID_BYTES_MAX", "key_text", "murmur2", "partition_of", "redis_id"]
 
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -32,17 +33,6 @@ def partition_of(key: str | bytes, partitions: int) -> int:
     """Return the partition of an entity among `partitions`."""
     data = key.encode() if isinstance(key, str) else key
     return (murmur2(data) & 0x7FFFFFFF) % partitions
-
-
-def key_text(parts: tuple[str | int, ...]) -> str:
-    """Return an entity id as text: one part as it is, several as a compact JSON array.
-
-    >>> key_text((4929,)), key_text(("de", 7))
-    ('4929', '["de",7]')
-    """
-    if len(parts) == 1:
-        return str(parts[0])
-    return msgspec.json.encode(parts).decode()
 
 
 def redis_id(entity_id: str) -> str:

@@ -1,0 +1,167 @@
+"""The contract check: bytes of a producer in, one typed event out, or the reason why not."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+import msgspec
+
+from millrace.keys import key_text
+from millrace.refusals import Parked, Refused
+from millrace.spec import Deployment, EventSpec, FieldSpec, Scalar
+from millrace_engine.contracts import EPOCH, Shape, diagnose, document, shape_of
+
+Convert = Callable[[Scalar | datetime], Scalar]
+
+
+class _Peek(msgspec.Struct):
+    type: str | msgspec.UnsetType = msgspec.UNSET
+
+
+PEEK = msgspec.json.Decoder(_Peek)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that keeps its contract. Times are microseconds UTC, personal fields already replaced by their hash."""
+
+    spec: EventSpec
+    id: str | None
+    """The declared field, else `ce_id`; None: where it first lay names it, or what it refers to."""
+    entity_id: str
+    """The key as text; of an event that refers to another, that event's id."""
+    time_us: int
+    fields: Mapping[str, Scalar]
+
+    def entity_of(self, by: tuple[str, ...]) -> str:
+        """Return the id, as text, of the entity that the fields `by` name."""
+        return key_text(tuple(self.fields[name] for name in by))  # type: ignore[misc]  # the loader lets text and integers name an entity
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One event class, compiled. `replaced` are the fields whose value is not stored as it was sent."""
+
+    spec: EventSpec
+    shape: Shape
+    decoder: msgspec.json.Decoder[msgspec.Struct]
+    replaced: tuple[tuple[str, Convert], ...]
+
+    def event(self, value: bytes, ce_id: str | None) -> Event:
+        """Return the event in `value`; raise Refused naming the field."""
+        try:
+            decoded = self.decoder.decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise diagnose(value, self.shape, fallback=str(error)) from error
+        fields: dict[str, Scalar] = msgspec.structs.asdict(decoded)
+        fields.pop("type")
+        for name, convert in self.replaced:
+            if fields[name] is not None:
+                fields[name] = convert(fields[name])
+        return self._named(fields, ce_id)
+
+    def _named(self, fields: dict[str, Scalar], ce_id: str | None) -> Event:
+        spec = self.spec
+        identity = ce_id or None if spec.id_field is None else str(fields[spec.id_field])
+        key = spec.entity_fields if spec.refers_field is None else (spec.refers_field,)
+        entity = key_text(tuple(fields[name] for name in key))  # type: ignore[misc]  # as in Event.entity_of
+        time = fields[spec.time_field]
+        assert isinstance(time, int)
+        return Event(spec, identity, entity, time, MappingProxyType(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The event classes of a deployment, compiled."""
+
+    contracts: Mapping[str, Contract]
+
+    def check(
+        self,
+        value: bytes,
+        *,
+        ce_type: str | None = None,
+        ce_id: str | None = None,
+        ce_dataschema: str | None = None,
+        ce_time: str | None = None,
+    ) -> Event:
+        """Return the event in `value`.
+
+        The type is `ce_type`, else the JSON field `type`, else the only event class there is. `ce_time` is for readers
+        that do not open the value: the contract's own time field counts. Raises Refused with one of the reasons
+        `empty-body`, `not-json`, `not-object`, `too-deep`, `unknown-type`, `bad-dataschema`, `missing-field`,
+        `unknown-field`, `wrong-type`, `out-of-range`; Parked where `ce_dataschema` states a newer version.
+        """
+        contract = self._contract(value, ce_type)
+        if ce_dataschema:
+            refuse_newer(contract.spec, ce_dataschema)
+        return contract.event(value, ce_id)
+
+    def _contract(self, value: bytes, ce_type: str | None) -> Contract:
+        stated = ce_type or stated_type(value)
+        if stated is None and len(self.contracts) == 1:
+            return next(iter(self.contracts.values()))
+        contract = self.contracts.get(stated) if stated else None
+        if contract is None:
+            document(value)
+            found = f"`{stated[:100]}` is not declared" if stated else "no `ce_type` header and no field `type`"
+            raise Refused("unknown-type", f"{found}; known: {', '.join(sorted(self.contracts))}", field="type")
+        return contract
+
+
+def compile_events(deployment: Deployment) -> Events:
+    """Return the check of a deployment's events."""
+    return Events({spec.type: _contract(spec) for spec in deployment.events.values()})
+
+
+def stated_type(value: bytes) -> str | None:
+    """Return the type that the JSON of `value` states, None where it states none; raise Refused if it is no object."""
+    try:
+        stated = PEEK.decode(value).type
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        document(value)
+        raise Refused("wrong-type", str(error), field="type") from error
+    return None if stated is msgspec.UNSET else str(stated)
+
+
+def refuse_newer(spec: EventSpec, dataschema: str) -> None:
+    """Raise Parked where `dataschema` (`transaction/2`, or a URI that ends so) is newer than the deployed version."""
+    *_, name, version = ("", *dataschema.rsplit("/", 2))
+    if name != spec.type or not (version.isascii() and version.isdecimal()):
+        raise Refused("bad-dataschema", f"`{dataschema[:100]}` is not `{spec.type}/<version>`", field="ce_dataschema")
+    if int(version[:9]) > spec.version:
+        raise Parked(f"{spec.type}/{version[:9]} is newer than the deployed {spec.type}/{spec.version}")
+
+
+def personal_hash(value: Scalar | datetime) -> str:
+    """Return what stands for a personal field: BLAKE2b-128 of its UTF-8 text, 32 hex characters.
+
+    It has no key: equal values stay equal in every deployment, and a value out of a small set can be guessed.
+    """
+    return hashlib.blake2b(str(value).encode(), digest_size=16).hexdigest()
+
+
+def microseconds(value: Scalar | datetime) -> int:
+    """Return a time as it is stored: RFC 3339 text was decoded, an integer is milliseconds since 1970.
+
+    >>> microseconds(1_700_000_000_123)
+    1700000000123000
+    """
+    if isinstance(value, datetime):
+        since = value - EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return int(value or 0) * 1_000
+
+
+def _contract(spec: EventSpec) -> Contract:
+    shape = shape_of(spec)
+    replaced = tuple((field.name, convert) for field in spec.fields for convert in _conversion(field))
+    return Contract(spec, shape, msgspec.json.Decoder(shape.struct), replaced)
+
+
+def _conversion(field: FieldSpec) -> tuple[Convert, ...]:
+    if field.dtype == "datetime":
+        return (microseconds,)
+    return (personal_hash,) if field.pii == "hash" else ()
