@@ -1,0 +1,1 @@
+"""What reads an artifact's files: the graph, its scores, the gate rows. One vendor library each."""

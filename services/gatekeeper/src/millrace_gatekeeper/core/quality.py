@@ -1,0 +1,201 @@
+"""The gates on how well a candidate scores: as its native model did, above a floor, no worse than the champion.
+
+The rule of `non_inferior`, stated. Let d be how much better the candidate is than the champion on the same rows, and
+low and high its one-sided 95 % bounds, by AUC and by accuracy:
+
+    fail          either is clearly worse: high < -margin
+    pass          the AUC (accuracy, where the gate rows hold one class only) is no worse: low > -margin;
+                  or it is better as measured and not far worse for sure: d > 0 and low > -2 margin;
+                  or the other is clearly better: low > 0
+    inconclusive  otherwise, with the rows that would decide
+
+The second line is what keeps a direct rollout moving: there is no shadow to gather more rows in, and a champion that
+the world has left behind must be replaceable on few rows. Its price is known: a candidate worse by the margin passes in
+at most about one case of five, one worse by twice the margin in one of twenty. Rows that may have taught the champion
+are left out.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+
+from millrace.spec import Scalar
+from millrace_common.messages.promotion import Verdict
+from millrace_gatekeeper.core.evidence import Booleans, Case, Floats, GateRows, Incumbent
+from millrace_gatekeeper.core.paired import Estimate, Interval, accuracy, auc, clusters_of, interval
+
+DIFFERENCE_MAX = 1e-5
+MARGIN = 0.01
+ROWS_MIN = 30
+CLASS_ROWS_MIN = 5
+"""Fewer rows of a class than this give no AUC worth comparing."""
+
+Ruling = Literal["pass", "fail", "inconclusive"]
+
+
+def parity(case: Case, limits: Mapping[str, Scalar]) -> Verdict:
+    """Pass a graph that scores as the native model did: no difference over `difference_max`, no other decision.
+
+    A row whose native score is the threshold, to within 1e-5, decides nothing.
+    """
+    if case.rows is None or case.scores is None:
+        return _no_evidence("parity")
+    limit = float(limits.get("difference_max") or DIFFERENCE_MAX)
+    worst = float(np.max(np.abs(case.rows.scores - case.scores), initial=0.0))
+    clear = np.abs(case.rows.scores - case.threshold) > DIFFERENCE_MAX
+    flips = int(np.sum(((case.rows.scores >= case.threshold) != (case.scores >= case.threshold))[clear]))
+    good = worst <= limit and flips == 0  # a NaN is not good
+    return Verdict(
+        gate="parity",
+        verdict="pass" if good else "fail",
+        value=_number(worst),
+        limit=limit,
+        n=case.rows.n,
+        blocking=True,
+        why=None if good else f"greatest difference {worst:g}, {flips} decisions differ from the native model",
+    )
+
+
+def floor(case: Case, limits: Mapping[str, Scalar]) -> Verdict:
+    """Pass a candidate that is surely above a floor.
+
+    `metric` accuracy (default) or auc; `at_least` is the floor, by default the share of the greater class, or 0.5.
+    """
+    metric = str(limits.get("metric") or "accuracy")
+    if case.rows is None or case.scores is None:
+        return _no_evidence("floor")
+    few = _too_few(case.rows.labels, metric)
+    if few:
+        return Verdict(gate="floor", verdict="inconclusive", n=case.rows.n, n_needed=ROWS_MIN, blocking=True, why=few)
+    found, lowest = _above_floor(case.rows, case.scores, case.threshold, metric, limits.get("at_least"))
+    ruling: Ruling = "pass" if found.low > 0 else "fail" if found.high <= 0 else "inconclusive"
+    return Verdict(
+        gate="floor",
+        verdict=ruling,
+        value=found.value + lowest,
+        limit=lowest,
+        low=found.low + lowest,
+        high=found.high + lowest,
+        n=found.n,
+        n_needed=found.rows_needed(0.0) if ruling == "inconclusive" else None,
+        detectable=found.detectable,
+        blocking=True,
+        why=f"{metric} {found.value + lowest:.4f} against a floor of {lowest:.4f}",
+    )
+
+
+def non_inferior(case: Case, limits: Mapping[str, Scalar]) -> Verdict:
+    """Pass a candidate that is no worse than the champion on the same rows (the module states the rule).
+
+    `margin` is what counts as worse, default 0.01; `metric` auc or accuracy lets that one alone decide.
+    """
+    if case.incumbent is None:
+        return _skipped("no champion")
+    if case.rows is None or case.scores is None:
+        return _no_evidence("non_inferior")
+    if case.incumbent.scores is None:
+        return _skipped(case.incumbent.why or "the champion gives no scores")
+    margin = float(limits.get("margin") or MARGIN)
+    fair = _unlearnt(case.rows, case.incumbent)
+    if fair.sum() < ROWS_MIN:
+        why = f"{int(fair.sum())} gate rows lie after what the champion learnt from"
+        return Verdict(
+            gate="non_inferior", verdict="inconclusive", n=int(fair.sum()), n_needed=ROWS_MIN, blocking=True, why=why
+        )
+    differences = dict(_differences(case, case.incumbent, fair, limits.get("metric")))
+    if not differences:
+        why = "the gate rows hold too few rows of one class for an AUC"
+        return Verdict(
+            gate="non_inferior", verdict="inconclusive", n=int(fair.sum()), n_needed=None, blocking=True, why=why
+        )
+    return _ruled(differences, margin, case.incumbent.version)
+
+
+def rule(differences: Mapping[str, Interval], margin: float) -> Ruling:
+    """Return what the differences say, the deciding metric first (the module states the rule)."""
+    first, *others = differences.values()
+    if any(found.high < -margin for found in differences.values()):
+        return "fail"
+    if first.low > -margin or (first.value > 0 and first.low > -2 * margin):
+        return "pass"
+    return "pass" if any(other.low > 0 for other in others) else "inconclusive"
+
+
+def _ruled(differences: Mapping[str, Interval], margin: float, version: str) -> Verdict:
+    ruling = rule(differences, margin)
+    first = next(iter(differences.values()))
+    told = ", ".join(f"{name} {d.value:+.4f} [{d.low:+.4f}, {d.high:+.4f}]" for name, d in differences.items())
+    return Verdict(
+        gate="non_inferior",
+        verdict=ruling,
+        value=first.value,
+        limit=-margin,
+        low=first.low,
+        high=first.high,
+        n=first.n,
+        n_needed=first.rows_needed(-margin) if ruling == "inconclusive" else None,
+        detectable=first.detectable,
+        blocking=True,
+        why=f"against version {version}: {told}",
+    )
+
+
+def _differences(case: Case, champion: Incumbent, fair: Booleans, metric: Scalar) -> Iterator[tuple[str, Interval]]:
+    rows, ours, theirs = case.rows, case.scores, champion.scores
+    assert rows is not None
+    assert ours is not None
+    assert theirs is not None
+    labels = rows.labels[fair]
+    clusters = clusters_of(rows.entities[fair], rows.times_us[fair])
+    if metric != "accuracy" and not _too_few(labels, "auc"):
+        yield "auc", interval(auc(labels, ours[fair]) - auc(labels, theirs[fair]), clusters)
+    if metric != "auc":
+        right = accuracy(labels, ours[fair] >= case.threshold)
+        yield "accuracy", interval(right - accuracy(labels, theirs[fair] >= champion.threshold), clusters)
+
+
+def _above_floor(
+    rows: GateRows, scores: Floats, threshold: float, metric: str, at_least: Scalar
+) -> tuple[Interval, float]:
+    """Return how far a metric lies above its floor, and the floor."""
+    clusters = clusters_of(rows.entities, rows.times_us)
+    if metric == "auc":
+        lowest = 0.5 if at_least is None else float(at_least)
+        return interval(_shifted(auc(rows.labels, scores), lowest), clusters), lowest
+    right = accuracy(rows.labels, scores >= threshold)
+    if at_least is not None:
+        return interval(_shifted(right, float(at_least)), clusters), float(at_least)
+    majority = accuracy(rows.labels, np.full(rows.n, bool(rows.labels.mean() >= 0.5)))
+    return interval(right - majority, clusters), majority.value
+
+
+def _shifted(estimate: Estimate, by: float) -> Estimate:
+    return Estimate(estimate.value - by, estimate.shares)
+
+
+def _unlearnt(rows: GateRows, champion: Incumbent) -> Booleans:
+    if champion.learnt_until_us is None:
+        return np.ones(rows.n, np.bool_)
+    return np.asarray(rows.times_us > champion.learnt_until_us, np.bool_)
+
+
+def _too_few(labels: Booleans, metric: str) -> str | None:
+    if len(labels) < ROWS_MIN:
+        return f"{len(labels)} gate rows; the least is {ROWS_MIN}"
+    rarer = int(min(labels.sum(), (~labels).sum()))
+    if metric == "auc" and rarer < CLASS_ROWS_MIN:
+        return f"{rarer} gate rows of one class; the least is {CLASS_ROWS_MIN}"
+    return None
+
+
+def _no_evidence(gate: str) -> Verdict:
+    return Verdict(gate=gate, verdict="fail", blocking=True, why="the candidate could not be scored on its gate rows")
+
+
+def _skipped(why: str) -> Verdict:
+    return Verdict(gate="non_inferior", verdict="skipped", blocking=True, why=why)
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
