@@ -46,3 +46,7 @@ CANDIDATES_SKIPPED = Counter("millrace_candidates_skipped", "Candidates that no 
 # --- ingest --------------------------------------------------------------------------------------------------------------
 EVENTS_ACCEPTED = Counter("millrace_events_accepted", "Events that the broker has, by type.", ("type",))
 EVENTS_REFUSED = Counter("millrace_events_refused", "Events refused with their request, by reason.", ("reason",))
+
+# --- trainer ---------------------------------------------------------------------------------------------------------
+RUNS = Counter("millrace_trainer_runs", "Training runs that ended, by end.", ("model", "status"))
+LABELLED_ROWS = Gauge("millrace_trainer_labelled_rows", "Labelled rows of a model without a champion.", ("model",))

@@ -1,0 +1,1 @@
+"""What serving computes: pure, no clock, no randomness, no I/O."""

@@ -1,0 +1,126 @@
+"""One thing to score: what is known of it, what must be read for it, and what a model is given."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from millrace_common.keys import key_text
+from millrace_common.messages import FeatureRow, Position, Scalar
+from millrace_common.messages.prediction import GroupFacts
+from millrace_engine.groups import GroupValues, Unreadable
+from millrace_serving.core.definitions import Definition, Need
+
+Wanted = tuple[str, str, str]
+"""Entity type, entity id, group key."""
+Values = Mapping[str, Scalar]
+Via = Literal["stream", "predict", "infer"]
+UNAVAILABLE, UNREADABLE = "store-unavailable", "value-unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A question to a model. `known` are groups at hand, as they stood at `source`; the others are read."""
+
+    definition: Definition
+    via: Via
+    at_us: int
+    fields: Values
+    entities: dict[str, str]
+    known: Mapping[str, Values] = field(default_factory=dict)
+    source: Position | None = None
+    event_type: str | None = None
+    event_id: str | None = None
+    row_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a case came to: values by group for the view, facts of each group for the record, and the policy's no."""
+
+    groups: dict[str, Values]
+    facts: dict[str, GroupFacts]
+    flags: tuple[str, ...]
+    refusal: str | None
+
+
+def case_of_row(row: FeatureRow, definition: Definition) -> Case:
+    """Return the case of a spine row."""
+    fields = row.fields or {}
+    entities = {row.entity_type: row.entity_id}
+    for need in definition.needs:
+        if need.key not in row.groups and need.entity_type not in entities:
+            entity_id = named_by(need, fields)
+            if entity_id is not None:
+                entities[need.entity_type] = entity_id
+    return Case(
+        definition,
+        "stream",
+        row.event_time_us,
+        fields,
+        entities,
+        row.groups,
+        row.source,
+        row.event_type,
+        row.event_id,
+        row.row_id,
+    )
+
+
+def named_by(need: Need, fields: Values) -> str | None:
+    """Return the id of a group's entity out of the event's fields; None where one is missing."""
+    parts = [fields.get(name) for name in need.by]
+    texts = tuple(part for part in parts if isinstance(part, str | int))
+    return key_text(texts) if len(texts) == len(parts) else None
+
+
+def wanted(case: Case) -> Iterator[Wanted]:
+    """Yield what must be read from the online store for a case."""
+    for need in case.definition.needs:
+        if need.key not in case.known and need.entity_type in case.entities:
+            yield need.entity_type, case.entities[need.entity_type], need.key
+
+
+def assemble(case: Case, stored: Mapping[Wanted, bytes | None] | None) -> Inputs:
+    """Return a case's inputs under its model's policy; `stored` None: the store could not be read.
+
+    `fail` refuses what is stale or missing; `default` gives the model missing values for what is stale, and an unseen
+    entity's values for what is missing; `last` gives what is stored. A group that could not be read has no values.
+    """
+    groups: dict[str, Values] = {}
+    facts: dict[str, GroupFacts] = {}
+    flags: list[str] = []
+    for need in case.definition.needs:
+        groups[need.key], facts[need.key], flag = _group(case, need, stored)
+        if flag is not None and flag not in flags:
+            flags.append(flag)
+    refused = [key for key, fact in facts.items() if fact.status != "fresh"]
+    refusal = None
+    if refused and case.definition.spec.missing == "fail":
+        refusal = ", ".join(f"{key} is {facts[key].status}" for key in refused)
+    return Inputs(groups, facts, tuple(flags), refusal)
+
+
+def _group(
+    case: Case, need: Need, stored: Mapping[Wanted, bytes | None] | None
+) -> tuple[Values, GroupFacts, str | None]:
+    known = case.known.get(need.key)
+    if known is not None:
+        return known, GroupFacts(status="fresh", age_ms=0, source=case.source), None
+    if stored is None:
+        return {}, GroupFacts(status="missing"), UNAVAILABLE
+    value = stored.get((need.entity_type, case.entities.get(need.entity_type, ""), need.key))
+    try:
+        read = need.group.read(value, case.at_us, current=case.fields if need.includes_current else None)
+    except Unreadable:
+        return {}, GroupFacts(status="missing"), UNREADABLE
+    if read.status == "stale" and case.definition.spec.missing == "default":
+        return {}, _facts(read, "defaulted"), "stale"
+    return read.values, _facts(read, read.status), None if read.status == "fresh" else read.status
+
+
+def _facts(read: GroupValues, status: Literal["fresh", "stale", "missing", "defaulted"]) -> GroupFacts:
+    source = None
+    if read.source is not None:
+        topic, partition, offset = read.source
+        source = Position(topic=topic, partition=partition, offset=offset)
+    return GroupFacts(status=status, age_ms=read.age_ms, source=source)

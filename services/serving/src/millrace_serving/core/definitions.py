@@ -1,0 +1,91 @@
+"""What the deployment says of a model, compiled for serving: its view, its feature groups, the fields it takes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from millrace.spec import Deployment, EventSpec, Expr, FieldRef, FieldSpec, GroupSpec, ModelSpec, Op
+from millrace_common.errors import Refused
+from millrace_engine.events import Contract, compile_events
+from millrace_engine.groups import Group, compile_group
+from millrace_engine.views import View, compile_view
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A feature group that a view takes. `includes_current`: a feature of it counts the event at hand."""
+
+    key: str
+    entity_type: str
+    by: tuple[str, ...]
+    group: Group
+    includes_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One model of the deployment.
+
+    `entities` maps each entity type that it knows to the event's fields that name it, the event's own first. `fields`
+    are those of the event's fields that its view takes.
+    """
+
+    spec: ModelSpec
+    contract: Contract
+    view: View
+    columns: tuple[str, ...]
+    needs: tuple[Need, ...]
+    entities: Mapping[str, tuple[str, ...]]
+    fields: tuple[FieldSpec, ...]
+
+    @property
+    def name(self) -> str:
+        """Return the model's name."""
+        return self.spec.name
+
+    @property
+    def event(self) -> EventSpec:
+        """Return the event that the model is about."""
+        return self.contract.spec
+
+    def check_view(self, view_hash: str) -> None:
+        """Refuse a model that learnt from another view than this deployment's."""
+        if view_hash != self.spec.view.hash:
+            raise Refused("unknown-view", f"it takes view {view_hash}, this deployment has {self.spec.view.hash}")
+
+
+def compile_definitions(deployment: Deployment) -> Mapping[str, Definition]:
+    """Return the models of a deployment by name."""
+    contracts = compile_events(deployment).contracts
+    return {
+        name: _compile(spec, contracts[deployment.events[spec.view.event].type], deployment)
+        for name, spec in deployment.models.items()
+    }
+
+
+def _compile(spec: ModelSpec, contract: Contract, deployment: Deployment) -> Definition:
+    event = contract.spec
+    taken = {name for column in spec.view.columns for name in _fields_of(column.expr)}
+    needs = tuple(_need(deployment.groups[name]) for name in spec.view.groups)
+    own = event.entity_fields if event.refers_field is None else (event.refers_field,)
+    return Definition(
+        spec=spec,
+        contract=contract,
+        view=compile_view(spec.view),
+        columns=tuple(column.name for column in spec.view.columns),
+        needs=needs,
+        entities={event.entity_type: own, **{need.entity_type: need.by for need in needs}},
+        fields=tuple(field for field in event.fields if field.name in taken),
+    )
+
+
+def _need(group: GroupSpec) -> Need:
+    includes_current = any(feature.include_current for feature in group.features)
+    return Need(group.key, group.entity_type, group.by, compile_group(group), includes_current)
+
+
+def _fields_of(expr: Expr) -> Iterator[str]:
+    if isinstance(expr, FieldRef):
+        yield expr.name
+    elif isinstance(expr, Op):
+        for operand in expr.operands:
+            yield from _fields_of(operand)
