@@ -1,0 +1,1 @@
+"""What features decides: pure, no I/O."""

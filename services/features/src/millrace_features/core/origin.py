@@ -1,0 +1,45 @@
+"""Where a copy was made from: the header that every move and every copy for another entity carries (R12)."""
+
+from dataclasses import dataclass
+
+from millrace_common.errors import Refused
+from millrace_common.records import Headers, Record
+from millrace_common.topics import RAW_DATA
+
+MOVED = "millrace-moved"
+EVENT_ID = "millrace-event-id"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an event lay before, and when it first came: `max_future` is judged by that time."""
+
+    partition: int
+    offset: int
+    append_time_us: int
+
+
+def origin_of(record: Record) -> Origin | None:
+    """Return where a copy came from, None for a record that a producer sent. Raises Refused (`malformed-move`).
+
+    >>> origin_of(Record("raw-data", 0, 9, None, b"", ((MOVED, b"raw-data/3/17/1700"),), 0))
+    Origin(partition=3, offset=17, append_time_us=1700)
+    """
+    if not any(name == MOVED for name, _ in record.headers):
+        return None
+    text = record.header(MOVED) or ""
+    topic, *numbers = text.split("/")
+    if topic != RAW_DATA.name or len(numbers) != 3 or not all(n.isascii() and n.isdecimal() for n in numbers):
+        raise Refused(
+            "malformed-move", f"{text[:100]!r} is not raw-data/<partition>/<offset>/<append time>", field=MOVED
+        )
+    partition, offset, append_time_us = (int(number[:19]) for number in numbers)
+    return Origin(partition, offset, append_time_us)
+
+
+def copied(record: Record, origin: Origin | None, event_id: str) -> Headers:
+    """Return the headers of a copy of `record`: its own, where it lies now, and the event id that it keeps."""
+    append_time_us = record.append_time_us if origin is None else origin.append_time_us
+    place = f"{record.topic}/{record.partition}/{record.offset}/{append_time_us}"
+    kept = tuple(header for header in record.headers if header[0] not in (MOVED, EVENT_ID))
+    return (*kept, (MOVED, place.encode()), (EVENT_ID, event_id.encode()))

@@ -1,0 +1,34 @@
+"""Composition of the features service."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from millrace_common.host import Host
+from millrace_common.online import OnlineWriter
+from millrace_common.service import Service
+from millrace_common.topics import RAW_DATA
+from millrace_engine.events import compile_events
+from millrace_features.core.feeds import compile_feeds
+from millrace_features.handlers import Features, Online
+from millrace_features.settings import Settings
+
+ENTITIES_MAX = 200_000
+
+
+def build(host: Host, *, store: Online, entities_max: int = ENTITIES_MAX) -> Service:
+    """Wire the service: one subscription to raw-data, one to the topic of each other entity that groups go by."""
+    feeds = compile_feeds(host.deployment)
+    events = compile_events(host.deployment)
+    features = Features(feeds, events, store, host.publisher, host.version, entities_max)
+    service = Service("features", counts=lambda: dict(features.counts))
+    for topic in feeds.by_topic:
+        service = service.on(topic, features.on_batch, cursors=features)
+    return service
+
+
+@asynccontextmanager
+async def service(settings: Settings, host: Host) -> AsyncIterator[Service]:
+    """Open the online store and yield the service."""
+    async with OnlineWriter.connect(settings.redis_url, retry_seconds_max=settings.features_redis_seconds_max) as store:
+        await store.claim(await host.publisher.partitions(RAW_DATA.name))
+        yield build(host, store=store, entities_max=settings.features_cache_entities_max)
