@@ -18,21 +18,21 @@ class CommonSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MILLRACE_", frozen=True, extra="ignore")
 
-    kafka_bootstrap_servers: str = Field("127.0.0.1:17192", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
-    redis_url: str = Field("redis://127.0.0.1:17179/0", validation_alias="REDIS_URL")
+    kafka_bootstrap_servers: str = Field(default="127.0.0.1:17192", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+    redis_url: str = Field(default="redis://127.0.0.1:17179/0", validation_alias="REDIS_URL")
     pipelines: str = ""
     home: Path = Path(".millrace")
     topic_prefix: str = ""
-    partitions: int = Field(4, ge=1, le=1_000)
+    partitions: int = Field(default=4, ge=1, le=1_000)
     artifacts_url: str = ""
     instance: str = "0"
     http_host: str = "127.0.0.1"
     http_port: int = 0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
-    batch_records_max: int = Field(5_000, ge=1)
-    send_seconds_max: float = Field(30.0, gt=0)
-    stall_seconds_max: float = Field(60.0, gt=0)
+    batch_records_max: int = Field(default=5_000, ge=1)
+    send_seconds_max: float = Field(default=30.0, gt=0)
+    stall_seconds_max: float = Field(default=60.0, gt=0)
     failpoints: Annotated[dict[str, int], NoDecode, BeforeValidator(_failpoints)] = {}
     """`published:7,applied:1,committing:2`: die at the nth pass of the place."""
 
