@@ -60,7 +60,8 @@ def parity(case: Case, limits: Mapping[str, Scalar]) -> Verdict:
 def floor(case: Case, limits: Mapping[str, Scalar]) -> Verdict:
     """Pass a candidate that is surely above a floor.
 
-    `metric` accuracy (default) or auc; `at_least` is the floor, by default the share of the greater class, or 0.5.
+    `at_least` is a floor for `metric` (accuracy, or auc); `above_majority` is that of always answering the greater class,
+    and the default; of several the hardest counts.
     """
     metric = str(limits.get("metric") or "accuracy")
     if case.rows is None or case.scores is None:
@@ -68,7 +69,7 @@ def floor(case: Case, limits: Mapping[str, Scalar]) -> Verdict:
     few = _too_few(case.rows.labels, metric)
     if few:
         return Verdict(gate="floor", verdict="inconclusive", n=case.rows.n, n_needed=ROWS_MIN, blocking=True, why=few)
-    found, lowest = _above_floor(case.rows, case.scores, case.threshold, metric, limits.get("at_least"))
+    found, lowest = _above_floor(case.rows, _metric(case.rows, case.scores, case.threshold, metric), metric, limits)
     ruling: Ruling = "pass" if found.low > 0 else "fail" if found.high <= 0 else "inconclusive"
     return Verdict(
         gate="floor",
@@ -155,23 +156,22 @@ def _differences(case: Case, champion: Incumbent, fair: Booleans, metric: Scalar
         yield "accuracy", interval(right - accuracy(labels, theirs[fair] >= champion.threshold), clusters)
 
 
-def _above_floor(
-    rows: GateRows, scores: Floats, threshold: float, metric: str, at_least: Scalar
-) -> tuple[Interval, float]:
-    """Return how far a metric lies above its floor, and the floor."""
+def _metric(rows: GateRows, scores: Floats, threshold: float, metric: str) -> Estimate:
+    return auc(rows.labels, scores) if metric == "auc" else accuracy(rows.labels, scores >= threshold)
+
+
+def _above_floor(rows: GateRows, found: Estimate, metric: str, limits: Mapping[str, Scalar]) -> tuple[Interval, float]:
+    """Return how far a metric lies above the hardest of its floors, and that floor."""
     clusters = clusters_of(rows.entities, rows.times_us)
-    if metric == "auc":
+    at_least = limits.get("at_least")
+    floors: list[tuple[Interval, float]] = []
+    if at_least is not None or metric == "auc":
         lowest = 0.5 if at_least is None else float(at_least)
-        return interval(_shifted(auc(rows.labels, scores), lowest), clusters), lowest
-    right = accuracy(rows.labels, scores >= threshold)
-    if at_least is not None:
-        return interval(_shifted(right, float(at_least)), clusters), float(at_least)
-    majority = accuracy(rows.labels, np.full(rows.n, bool(rows.labels.mean() >= 0.5)))
-    return interval(right - majority, clusters), majority.value
-
-
-def _shifted(estimate: Estimate, by: float) -> Estimate:
-    return Estimate(estimate.value - by, estimate.shares)
+        floors.append((interval(Estimate(found.value - lowest, found.shares), clusters), lowest))
+    if metric == "accuracy" and (limits.get("above_majority") or not floors):
+        majority = accuracy(rows.labels, np.full(rows.n, bool(rows.labels.mean() >= 0.5)))
+        floors.append((interval(found - majority, clusters), majority.value))
+    return min(floors, key=lambda one: one[0].low)
 
 
 def _unlearnt(rows: GateRows, champion: Incumbent) -> Booleans:
