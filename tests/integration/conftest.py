@@ -9,7 +9,7 @@ import pytest
 
 from millrace_cli import ports
 from millrace_cli.platform import Platform, prepare
-from millrace_cli.programs import running
+from millrace_cli.programs import hosted
 from millrace_cli.settings import CliSettings
 
 PREFIXES = itertools.count(1)
@@ -27,7 +27,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         redis_url=settings.redis_url,
         wanted={name: port + 10_000 for name, port in ports.EMBEDDED.items()},
     )
-    with running(platform.programs):
+    with hosted(platform.programs):
         yield platform
 
 

@@ -37,12 +37,17 @@ class Program:
     ready_seconds_max: float = 60.0
 
 
+def tethered(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command that runs `command` for as long as this process lives, and no longer."""
+    return (sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *command)
+
+
 def start(program: Program) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own; it dies with this process. Call from the main thread only."""
     program.log.parent.mkdir(parents=True, exist_ok=True)
     with program.log.open("ab") as log:
         return subprocess.Popen(
-            (sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *program.command),
+            tethered(program.command),
             env=dict(program.environment),
             cwd=program.folder,
             stdin=subprocess.DEVNULL,
@@ -86,7 +91,7 @@ def tail(log: Path, *, lines: int = LOG_TAIL_LINES) -> str:
 
 
 @contextmanager
-def running(programs: Sequence[Program]) -> Iterator[None]:
+def hosted(programs: Sequence[Program]) -> Iterator[None]:
     """Start the programs together, await them in order, and end them in reverse order."""
     started: list[subprocess.Popen[bytes]] = []
     try:

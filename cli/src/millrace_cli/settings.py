@@ -12,9 +12,9 @@ from millrace_common.settings import CommonSettings
 class CliSettings(CommonSettings):
     """What the command reads. An empty address of Kafka or Redis means the embedded one."""
 
-    kafka_bootstrap_servers: str = Field("", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
-    redis_url: str = Field("", validation_alias="REDIS_URL")
-    xdg_cache_home: Path = Field(Path("~/.cache"), validation_alias="XDG_CACHE_HOME")
+    kafka_bootstrap_servers: str = Field(default="", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
+    redis_url: str = Field(default="", validation_alias="REDIS_URL")
+    xdg_cache_home: Path = Field(default=Path("~/.cache"), validation_alias="XDG_CACHE_HOME")
 
     @property
     def cache(self) -> Path:

