@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 
 import msgspec
 
@@ -33,7 +32,7 @@ class Event:
     entity_id: str
     """The key as text; of an event that refers to another, that event's id."""
     time_us: int
-    fields: Mapping[str, Scalar]
+    fields: dict[str, Scalar]
 
     def entity_of(self, by: tuple[str, ...]) -> str:
         """Return the id, as text, of the entity that the fields `by` name."""
@@ -69,7 +68,7 @@ class Contract:
         entity = key_text(tuple(fields[name] for name in key))  # type: ignore[misc]  # as in Event.entity_of
         time = fields[spec.time_field]
         assert isinstance(time, int)
-        return Event(spec, identity, entity, time, MappingProxyType(fields))
+        return Event(spec, identity, entity, time, fields)
 
 
 @dataclass(frozen=True, slots=True)

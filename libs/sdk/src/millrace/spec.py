@@ -257,9 +257,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class FileOp:
-    """Arithmetic on columns and constants, text formatting and comparison, evaluated row by row."""
+    """Arithmetic and comparison on columns and constants, evaluated row by row."""
 
-    name: Literal["add", "sub", "mul", "div", "eq", "ne", "lt", "le", "gt", "ge", "cast_str", "cast_int", "cast_float"]
+    name: Literal["add", "sub", "mul", "div", "eq", "ne", "lt", "le", "gt", "ge"]
     operands: tuple["FileExpr", ...]
 
 

@@ -1,0 +1,121 @@
+"""Expressions as trees of names, with the type of what they come to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+from millrace.checks.draft import Draft
+from millrace.checks.events import event_spec
+from millrace.events import Event, Field
+from millrace.expressions import AnyExpression, Derived, Operand, Operation
+from millrace.groups import Feature, FeatureGroup
+from millrace.places import Place
+from millrace.spec import Const, Dtype, Expr, FeatureRef, FieldRef, GroupSpec, Op
+
+NUMBERS = ("int", "float")
+OperationName = Literal[
+    "add", "sub", "mul", "div", "neg", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "fill"
+]
+
+
+class Typed(NamedTuple):
+    """A checked expression and the type of its value."""
+
+    expr: Expr
+    dtype: Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where an expression stands: the event whose fields it may use, and how it may come to features, if it may."""
+
+    event: type[Event]
+    draft: Draft
+    what: str
+    group: Callable[[type[FeatureGroup], Draft], GroupSpec | None] | None = None
+
+
+def checked(expression: Operand, place: Place, scope: Scope) -> Typed | None:
+    """Return an expression checked in its scope; None where it has mistakes, which are then told."""
+    if isinstance(expression, Field):
+        return _field(expression, place, scope)
+    if isinstance(expression, Feature):
+        return _feature(expression, scope)
+    if isinstance(expression, Operation):
+        return _operation(expression, scope)
+    if isinstance(expression, Derived):
+        return checked(expression.expression, expression.place, scope)
+    if isinstance(expression, bool | int | float | str):
+        return Typed(Const(expression), _constant(expression))
+    mend = "use fields, features, numbers, text, true and false"
+    scope.draft.mistake(place, f"{scope.what}: {type(expression).__name__} is no expression", mend=mend)
+    return None
+
+
+def _constant(value: str | int | float | bool) -> Dtype:
+    kinds: tuple[tuple[type, Dtype], ...] = ((bool, "bool"), (int, "int"), (float, "float"))
+    return next((dtype for kind, dtype in kinds if isinstance(value, kind)), "str")
+
+
+def _field(field: Field[AnyExpression], place: Place, scope: Scope) -> Typed | None:  # type: ignore[type-var]  # any field
+    owner = field.event
+    if owner is not scope.event:
+        name = f"{owner.__name__ if owner else '?'}.{field.name}"
+        mend = f"use fields of {scope.event.__name__} only"
+        scope.draft.mistake(place, f"{scope.what}: {name} is a field of another event", mend=mend)
+        return None
+    spec = event_spec(owner, scope.draft)
+    known = next((one for one in spec.fields if one.name == field.name), None) if spec else None
+    return Typed(FieldRef(spec.type, known.name, known.dtype), known.dtype) if spec and known else None
+
+
+def _feature(feature: Feature[object], scope: Scope) -> Typed | None:
+    source = feature.source
+    name = f"{source.name}_{feature.suffix}"
+    if scope.group is None:
+        mend = "use fields of the event here; combine features with derive(...) in the view"
+        scope.draft.mistake(feature.place, f"{scope.what}: {name} is a feature", mend=mend)
+        return None
+    if source.group is None:
+        mend = "assign the aggregate to a name in the body of a FeatureGroup"
+        scope.draft.mistake(feature.place, f"{scope.what}: a feature that is in no group", mend=mend)
+        return None
+    spec = scope.group(source.group, scope.draft)
+    if spec is None:
+        return None
+    known = next((one for one in spec.features if one.name == name), None)
+    if known is None:
+        has = ", ".join(one.name for one in spec.features)
+        mend = f"use one of {has}, or add it to {spec.name}.{source.name}"
+        scope.draft.mistake(feature.place, f"{spec.name} has no feature {name}", mend=mend)
+        return None
+    return Typed(FeatureRef(spec.name, name), "int" if known.op == "count" else "float")
+
+
+def _operation(operation: Operation[object], scope: Scope) -> Typed | None:
+    operands = [checked(operand, operation.place, scope) for operand in operation.operands]
+    whole = [operand for operand in operands if operand is not None]
+    if len(whole) < len(operands) or operation.name not in get_args(OperationName):
+        return None
+    name: OperationName = operation.name  # type: ignore[assignment]  # looked up above
+    dtype = _result(name, [operand.dtype for operand in whole])
+    if dtype is None:
+        kinds = " and ".join(operand.dtype for operand in whole)
+        mend = "arithmetic and order take numbers, `& | ~` conditions, `==` and fill two of one kind"
+        scope.draft.mistake(operation.place, f"{scope.what}: `{name}` of {kinds}", mend=mend)
+        return None
+    return Typed(Op(name, tuple(operand.expr for operand in whole)), dtype)
+
+
+def _result(name: OperationName, dtypes: list[Dtype]) -> Dtype | None:
+    numeric = all(dtype in NUMBERS for dtype in dtypes)
+    alike = numeric or (len(set(dtypes)) == 1 and dtypes[0] in ("str", "bool"))
+    if name in ("add", "sub", "mul", "div", "neg"):
+        return "float" if numeric else None
+    if name in ("lt", "le", "gt", "ge"):
+        return "bool" if numeric else None
+    if name in ("and", "or", "not"):
+        return "bool" if set(dtypes) == {"bool"} else None
+    if name == "fill":
+        return ("int" if set(dtypes) == {"int"} else "float" if numeric else dtypes[0]) if alike else None
+    return "bool" if alike else None

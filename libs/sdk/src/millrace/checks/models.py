@@ -1,0 +1,186 @@
+"""Labels, views and models."""
+
+from millrace.checks.draft import Draft
+from millrace.checks.events import event_spec
+from millrace.checks.expressions import Scope, Typed, checked
+from millrace.checks.groups import group_spec
+from millrace.events import Event, Field, snake_case
+from millrace.expressions import Derived, Expression
+from millrace.groups import Feature, FeatureGroup, Last, Windowed
+from millrace.hashing import content_hash
+from millrace.models import Label, Model
+from millrace.places import Place
+from millrace.spec import (
+    ColumnSpec,
+    EstimatorSpec,
+    Expr,
+    FeatureRef,
+    LabelSpec,
+    ModelSpec,
+    Op,
+    TrainingSpec,
+    ViewSpec,
+)
+
+OPTIONS = {"objective": ("binary",), "score": ("stream", "request", "both"), "missing": ("fail", "default", "last")}
+COLUMN_DTYPES = ("int", "float", "bool")
+
+
+def label_spec(label: Label, draft: Draft) -> LabelSpec | None:
+    """Return a checked label; None where it has mistakes."""
+    if label not in draft.labels:
+        draft.labels[label] = None
+        before = len(draft.mistakes)
+        spec = _label(label, draft)
+        draft.labels[label] = spec if len(draft.mistakes) == before else None
+    return draft.labels[label]
+
+
+def _label(label: Label, draft: Draft) -> LabelSpec | None:
+    place = label.place
+    variable = label.name or place.name_of(label)
+    name = snake_case(variable or "")
+    if variable is None:
+        draft.mistake(place, "a label without a name", mend='assign it to a variable, or give it name="..."')
+    else:
+        draft.name(place, name, of="a label")
+    event, seen_in = event_spec(label.event, draft), event_spec(label.seen_in, draft)
+    matures_us = draft.duration(place, label.matures_after, of="matures_after")
+    if event is None or seen_in is None:
+        return None
+    if seen_in.refers_to != event.type:
+        mend = f"give {seen_in.class_name} a field `refers_to({event.class_name})`"
+        draft.mistake(place, f"{seen_in.class_name} does not say which {event.class_name} it is about", mend=mend)
+    value = checked(label.value, place, Scope(label.seen_in, draft, "the label's value"))
+    if value is not None and value.dtype != "bool":
+        mend = f"compare it: value={seen_in.class_name}.some_field == 1"
+        draft.mistake(place, f"the label's value is a {value.dtype}, no true or false", mend=mend)
+    if label.default not in (True, False, None):
+        draft.mistake(place, f"the label's default is {label.default!r}", mend="make it True, False or None")
+    return LabelSpec(name, event.type, seen_in.type, value.expr, label.default, matures_us) if value else None
+
+
+def model_spec(model: Model, pipeline: str, draft: Draft) -> ModelSpec | None:
+    """Return a checked model, named as its pipeline unless it has a name; None where it has mistakes."""
+    place, name = model.place, model.name or pipeline
+    draft.name(place, name, of="a model")
+    label = label_spec(model.label, draft)
+    view = _view(name, model, draft)
+    training = _training(model, draft)
+    for option, known in OPTIONS.items():
+        value = getattr(model, option)
+        if value not in known:
+            mend = "use " + " or ".join(f'"{one}"' for one in known)
+            draft.mistake(place, f"{option}={value!r} is not available", mend=mend)
+    if label is None or view is None:
+        return None
+    estimator = EstimatorSpec(model.estimator.name, dict(model.estimator.params))
+    return ModelSpec(name, view, label, estimator, model.objective, model.score, training, model.missing)
+
+
+def _training(model: Model, draft: Draft) -> TrainingSpec:
+    draft.at_least(model.place, model.bootstrap, 50, of="bootstrap")
+    draft.at_least(model.place, model.train_rows, 50, of="train_rows")
+    takes_us = draft.duration(model.place, model.training_takes, of="training_takes")
+    return TrainingSpec(bootstrap_rows=model.bootstrap, rows_max=model.train_rows, takes_us=takes_us, seed=model.seed)
+
+
+def _view(name: str, model: Model, draft: Draft) -> ViewSpec | None:
+    event = event_spec(model.label.event, draft)
+    columns = [column for item in model.view for column in _columns(item, model, draft)]
+    if not model.view:
+        draft.mistake(model.place, "an empty view", mend="give the model features or fields: view=[CardSpend, ...]")
+    names = [column.name for column in columns]
+    for twice in sorted({one for one in names if names.count(one) > 1}):
+        draft.mistake(model.place, f"the view has {twice} twice", mend="take each column once")
+    if event is None or not columns:
+        return None
+    used = {reference for column in columns for reference in _groups(column.expr)}
+    specs = {spec.name: spec for spec in draft.groups.values() if spec is not None}
+    keys = {group: specs[group].key for group in sorted(used) if group in specs}
+    spec = ViewSpec(name, event.type, tuple(columns), keys, hash="")
+    return ViewSpec(name, event.type, spec.columns, keys, hash=content_hash(event.type, spec.columns, keys))
+
+
+def _columns(item: object, model: Model, draft: Draft) -> list[ColumnSpec]:
+    """Return the columns that one entry of a view stands for."""
+    place = model.place
+    if isinstance(item, type) and issubclass(item, FeatureGroup):
+        return _group(item, model.label.event, place, draft)
+    if isinstance(item, Windowed | Last):
+        count = item.windows if isinstance(item, Windowed) else tuple(range(1, item.n + 1))
+        found = [_single(Feature(item, str(suffix)), model, draft) for suffix in count]
+    elif isinstance(item, Expression):
+        found = [_single(item, model, draft)]
+    else:
+        mend = "list groups, features, event fields and derived values"
+        draft.mistake(place, f"the view holds {item!r}", mend=mend)
+        return []
+    return [column for column in found if column is not None]
+
+
+def _group(group: type[FeatureGroup], event: type[Event], place: Place, draft: Draft) -> list[ColumnSpec]:
+    spec = group_spec(group, draft)
+    if spec is None or not _same_event(group, event, place, draft):
+        return []
+    return [
+        ColumnSpec(
+            f"{spec.name}.{one.name}",
+            "int" if one.op == "count" else "float",
+            FeatureRef(spec.name, one.name),
+            spec.name,
+        )
+        for one in spec.features
+    ]
+
+
+def _same_event(group: type[FeatureGroup], event: type[Event], place: Place, draft: Draft) -> bool:
+    on = group.__declared__.on
+    if on is not event:
+        mend = f"take groups on {event.__name__}, the event that the label is about"
+        draft.mistake(place, f"the view mixes events: {group.__name__} is on {on.__name__}", mend=mend)
+    return on is event
+
+
+def _single(item: Expression[object], model: Model, draft: Draft) -> ColumnSpec | None:
+    place = item.place if isinstance(item, Derived | Feature) else model.place
+    groups = [group for group in _declared_groups(item) if not _same_event(group, model.label.event, place, draft)]
+    found = None if groups else checked(item, place, Scope(model.label.event, draft, "the view", group_spec))
+    if found is None:
+        return None
+    name = _name(item, found, place)
+    if name is None:
+        mend = "name it: `amount_ratio = derive(...)` at the top of the file, and list amount_ratio"
+        draft.mistake(place, "the view holds an expression without a name", mend=mend)
+        return None
+    if found.dtype not in COLUMN_DTYPES:
+        text = 'leave it out, or derive a bool: is_german = derive(Sale.country == "de")'
+        mend = text if found.dtype == "str" else "leave it out"
+        draft.mistake(place, f"the view's {name} is a {found.dtype}; this version takes numbers and bools", mend=mend)
+        return None
+    group = found.expr.group if isinstance(found.expr, FeatureRef) else None
+    return ColumnSpec(name, found.dtype, found.expr, group)  # type: ignore[arg-type]  # one of COLUMN_DTYPES
+
+
+def _name(item: Expression[object], found: Typed, place: Place) -> str | None:
+    if isinstance(item, Derived):
+        return item.name or place.name_of(item)
+    if isinstance(found.expr, FeatureRef):
+        return f"{found.expr.group}.{found.expr.name}"
+    return item.name if isinstance(item, Field) else None
+
+
+def _declared_groups(item: object) -> set[type[FeatureGroup]]:
+    """Return the groups that an expression reads."""
+    if isinstance(item, Feature):
+        return {item.source.group} if item.source.group else set()
+    if isinstance(item, Derived):
+        return _declared_groups(item.expression)
+    return {group for operand in getattr(item, "operands", ()) for group in _declared_groups(operand)}
+
+
+def _groups(expr: Expr) -> set[str]:
+    """Return the names of the groups that a checked expression reads."""
+    if isinstance(expr, Op):
+        return {name for operand in expr.operands for name in _groups(operand)}
+    return {expr.group} if isinstance(expr, FeatureRef) else set()
