@@ -18,13 +18,13 @@ from millrace_common.metrics import SERVING_LOAD_FAILURES, SERVING_PREDICTIONS
 from millrace_common.records import Batch, Outgoing
 from millrace_common.registry import Registry
 from millrace_common.service import Outcome
-from millrace_serving.core.cases import UNAVAILABLE, Case, Wanted, case_of_row, wanted
+from millrace_serving.core.cases import Case, Wanted, case_of_row, wanted
 from millrace_serving.core.counts import Counts
 from millrace_serving.core.inference import InferRequest, InferResponse, matrix_of, output_names, response
-from millrace_serving.core.limits import ASKED_TOGETHER_MAX, RETRY_SECONDS, ROWS_TOGETHER_MAX, Limits
+from millrace_serving.core.limits import ASKED_TOGETHER_MAX, ROWS_TOGETHER_MAX, Limits
 from millrace_serving.core.requests import Answer, Ask, answer_of, case_of_ask
 from millrace_serving.core.scoring import Asked, Scored, prediction, score_together, scored_rows
-from millrace_serving.core.slots import Active, Failure, Loaded, ScoringFailed, Slot
+from millrace_serving.core.slots import Active, Failure, Loaded, Slot
 
 Stored = Mapping[Wanted, bytes | None] | None
 
@@ -57,6 +57,11 @@ class Loader(Protocol):
 
 class Spool(Protocol):
     """What keeps answers until the broker has them."""
+
+    @property
+    def records(self) -> int:
+        """Return how many it does not have yet."""
+        ...
 
     async def keep(self, *records: Outgoing) -> None:
         """Return once the records are on disk; raises Unavailable."""
@@ -161,10 +166,10 @@ class Desk:
         """Score rows of the stream; raises Unavailable when the store has been away for too long."""
         for _ in range(self.limits.stream_tries):
             try:
-                return score_together(asked, await self._read(asked, RETRY_SECONDS))
+                return score_together(asked, await self._read(asked, self.limits.retry_seconds))
             except Unavailable as error:
                 log.warning("online_store_away", error=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self.limits.retry_seconds)
         raise Unavailable(f"the online store was away for {self.limits.stream_seconds_max:g} s")
 
     async def _read(self, asked: Sequence[Asked], seconds_max: float) -> Mapping[Wanted, bytes | None]:
@@ -224,7 +229,7 @@ class Serving:
         for _ in range(self.desk.limits.stream_tries):
             if not slot.is_waiting:
                 return slot.active
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self.desk.limits.retry_seconds)
             await self.models.bring_in(slot.definition.name)
         raise Unavailable(f"no version of {slot.definition.name} could be fetched: {slot.failure}")
 
@@ -251,8 +256,7 @@ class Serving:
         scored = await self.desk.ask(Asked(active, case))
         prediction_id = prediction_id or self.next_id()
         await self._keep(self._record(scored, prediction_id, started_ns))
-        if scored.error is not None:
-            _raise(scored)
+        scored.check()
         self.counts.answered += 1
         return answer_of(scored, prediction_id)
 
@@ -269,8 +273,7 @@ class Serving:
         base = prediction_id or self.next_id()
         names = [base] if len(rows) == 1 else [ids.h(base, place) for place in range(len(rows))]
         await self._keep(*(self._record(row, name, started_ns) for row, name in zip(rows, names, strict=True)))
-        if rows[0].error is not None:
-            _raise(rows[0])
+        rows[0].check()
         self.counts.answered += 1
         return response(request, active, model, [row.score or 0.0 for row in rows], names)
 
@@ -289,11 +292,3 @@ class Serving:
         if self.spool is None:
             raise Unavailable("this process has no spool: it scores the stream only")
         await self.spool.keep(*records)
-
-
-def _raise(scored: Scored) -> None:
-    if scored.vector is not None:
-        raise ScoringFailed(scored.error)
-    if UNAVAILABLE in scored.flags:
-        raise Unavailable(f"the online store is away: {scored.error}")
-    raise Refused("features-missing", scored.error or "")

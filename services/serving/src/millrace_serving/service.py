@@ -14,12 +14,12 @@ from millrace_common.online import OnlineReader
 from millrace_common.service import Service
 from millrace_common.topics import FEATURES, PROMOTIONS
 from millrace_serving.adapters.onnx import OnnxLoader
-from millrace_serving.adapters.spool import Spool, open_spool, sending
+from millrace_serving.adapters.spool import open_spool, sending
 from millrace_serving.core.counts import Counts
 from millrace_serving.core.definitions import compile_definitions
 from millrace_serving.core.limits import Limits
 from millrace_serving.core.slots import Slot
-from millrace_serving.handlers import Artifacts, Desk, Models, Online, Serving
+from millrace_serving.handlers import Artifacts, Desk, Models, Online, Serving, Spool
 from millrace_serving.http.app import build_app
 from millrace_serving.settings import Settings
 

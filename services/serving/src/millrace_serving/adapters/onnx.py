@@ -16,7 +16,7 @@ from millrace_serving.core.slots import Loaded, Matrix, Score, ScoringFailed
 
 INPUT, PROBABILITIES = "features", "probabilities"
 T = TypeVar("T")
-GOLDEN_TOLERANCE = 1e-5
+GOLDEN_TOLERANCE_MAX = 1e-4
 _WARM_RUNS = 3
 _FAILURES = (
     failures.EPFail,
@@ -33,10 +33,12 @@ _FAILURES = (
 
 
 class Golden(msgspec.Struct, frozen=True):
-    """Rows with the scores that the trainer saw. Missing is null."""
+    """Rows with the answers that the trainer saw. Missing is null."""
 
-    rows: list[list[float | None]]
-    scores: list[float]
+    columns: list[str]
+    inputs: list[list[float | None]]
+    probabilities: list[tuple[float, float]]
+    tolerance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def load(files: Mapping[str, bytes], columns: Sequence[str]) -> Loaded:
     if [column.name for column in profile.columns] != list(columns):
         raise Refused("artifact-signature", f"its columns are not {', '.join(columns)}", field="profile.json")
     score = OnnxScore(_session(_file(files, "model.onnx"), width))
-    _check_golden(score, golden, width)
+    _check_golden(score, golden, columns)
     warm = np.zeros((1, width), np.float32)
     for _ in range(_WARM_RUNS):
         score(warm)
@@ -104,16 +106,18 @@ def _session(model: bytes, width: int) -> ort.InferenceSession:
     return session
 
 
-def _check_golden(score: Score, golden: Golden, width: int) -> None:
-    if not golden.rows or len(golden.rows) != len(golden.scores) or {len(row) for row in golden.rows} != {width}:
-        raise Refused("artifact-golden", f"golden rows must have {width} values and a score each", field="golden.json")
-    rows = [[np.nan if value is None else value for value in row] for row in golden.rows]
+def _check_golden(score: Score, golden: Golden, columns: Sequence[str]) -> None:
+    widths = {len(row) for row in golden.inputs}
+    if golden.columns != list(columns) or widths != {len(columns)} or len(golden.inputs) != len(golden.probabilities):
+        detail = f"expected rows of {', '.join(columns)} with an answer each"
+        raise Refused("artifact-golden", detail, field="golden.json")
+    rows = [[np.nan if value is None else value for value in row] for row in golden.inputs]
     try:
         found = score(np.array(rows, np.float32))
     except ScoringFailed as error:
         raise Refused("artifact-golden", str(error), field="model.onnx") from error
-    worst = float(np.max(np.abs(found - np.array(golden.scores))))
-    if not worst <= GOLDEN_TOLERANCE:
+    worst = float(np.max(np.abs(found - np.array([yes for _, yes in golden.probabilities]))))
+    if not worst <= min(golden.tolerance, GOLDEN_TOLERANCE_MAX):
         raise Refused("artifact-golden", f"a golden score is off by {worst:g}", field="model.onnx")
 
 

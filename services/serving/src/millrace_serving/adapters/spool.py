@@ -61,6 +61,7 @@ class Spool:
         if self._group is None:
             self._group = _Group([], asyncio.create_task(self._write_group()))
         group = self._group
+        self._empty.clear()
         group.frames += data
         self.waiting_bytes += size
         self.records += len(data)
@@ -77,6 +78,7 @@ class Spool:
                 self.waiting_bytes -= len(data)
                 self.records -= len(group.frames)
                 self._abandon()
+                self._kept.set()
                 log.warning("spool_write_failed", error=str(error))
                 raise Unavailable(f"the spool cannot be written: {error}") from error
             assert self._writing is not None
@@ -109,10 +111,10 @@ class Spool:
         while True:
             records, end = self.segments.next(self._writing)
             if not records:
-                self._empty.set()
+                if not self.records:
+                    self._empty.set()
                 self._kept.clear()
                 await self._kept.wait()
-                self._empty.clear()
                 continue
             try:
                 await publisher.publish(records)

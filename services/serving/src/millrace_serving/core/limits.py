@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 ROWS_TOGETHER_MAX = 128
 ASKED_TOGETHER_MAX = 64
-RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +12,9 @@ class Limits:
 
     online_seconds_max: float = 0.05
     stream_seconds_max: float = 30.0
+    retry_seconds: float = 1.0
 
     @property
     def stream_tries(self) -> int:
         """Return how often the stream asks again before the process ends."""
-        return max(1, int(self.stream_seconds_max / RETRY_SECONDS))
+        return max(1, int(self.stream_seconds_max / self.retry_seconds))

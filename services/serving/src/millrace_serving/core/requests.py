@@ -70,6 +70,10 @@ def answer_of(scored: Scored, prediction_id: str) -> Answer:
 
 def case_of_ask(ask: Ask, definition: Definition, now_us: int) -> Case:
     """Return the case of a request; raises Refused naming the field."""
+    for name in ask.entities:
+        if name not in definition.entities:
+            known = ", ".join(definition.entities)
+            raise Refused("unknown-field", f"no such entity; known: {known}", field=f"entities.{name}")
     fields = _fields(ask, definition)
     if ask.event_id is not None and not 0 < len(ask.event_id) <= EVENT_ID_CHARACTERS_MAX:
         raise Refused("bad-value", f"1 to {EVENT_ID_CHARACTERS_MAX} characters", field="event_id")
@@ -85,10 +89,6 @@ def case_of_ask(ask: Ask, definition: Definition, now_us: int) -> Case:
 
 
 def _entities(ask: Ask, definition: Definition, fields: dict[str, Scalar]) -> dict[str, str]:
-    for name in ask.entities:
-        if name not in definition.entities:
-            known = ", ".join(definition.entities)
-            raise Refused("unknown-field", f"no such entity; known: {known}", field=f"entities.{name}")
     entities = {name: _entity_id(name, value, definition) for name, value in ask.entities.items()}
     for need in definition.needs:
         if need.entity_type not in entities:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from millrace_common.errors import Refused, Unavailable
 from millrace_common.messages import Prediction
 from millrace_common.messages.prediction import GroupFacts
-from millrace_serving.core.cases import Case, Inputs, Wanted, assemble
+from millrace_serving.core.cases import UNAVAILABLE, Case, Inputs, Wanted, assemble
 from millrace_serving.core.slots import Active, Matrix, ScoringFailed
 
 Vector = tuple[float | None, ...]
@@ -40,6 +41,16 @@ class Scored:
         """Return whether the score reaches the threshold; None where there is no score or no threshold."""
         threshold = self.active.loaded.threshold
         return None if self.score is None or threshold is None else self.score >= threshold
+
+    def check(self) -> None:
+        """Raise ScoringFailed, Unavailable or Refused (`features-missing`) where there is no score to answer with."""
+        if self.error is None:
+            return
+        if self.vector is not None:
+            raise ScoringFailed(self.error)
+        if UNAVAILABLE in self.flags:
+            raise Unavailable(f"the online store is away: {self.error}")
+        raise Refused("features-missing", self.error)
 
 
 def score_together(asked: Sequence[Asked], stored: Mapping[Wanted, bytes | None] | None) -> list[Scored]:
