@@ -1,0 +1,41 @@
+"""Where a bus stands: what it reads, how far it is, whether it has caught up. Probes and the watchdog look at it."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from millrace_common.bus.lane import Lane
+from millrace_common.metrics import LAG, POSITION
+from millrace_common.records import TopicPartition
+
+
+@dataclass(slots=True)
+class Followed:
+    """One partition of a followed log. `target` is the end seen at start: readiness waits for it."""
+
+    at: TopicPartition
+    position: int
+    target: int
+    end: int
+
+
+@dataclass(slots=True)
+class Standing:
+    """What a bus shows of itself while it runs a service."""
+
+    lanes: dict[TopicPartition, Lane] = field(default_factory=dict)
+    followed: dict[TopicPartition, Followed] = field(default_factory=dict)
+    waiting_for: str = "the logs it follows"
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def places(self) -> Iterator[tuple[TopicPartition, int, int]]:
+        """Yield every partition that is read, the position in it and its end."""
+        readings: list[Followed | Lane] = [*self.followed.values(), *self.lanes.values()]
+        for reading in readings:
+            yield reading.at, reading.position, max(reading.end, reading.position)
+
+    def measure(self) -> None:
+        """Copy the positions into the metrics."""
+        for at, position, end in self.places():
+            POSITION.labels(at.topic, at.partition).set(position)
+            LAG.labels(at.topic, at.partition).set(end - position)
