@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from millrace.spec import Scalar
 from millrace_common.errors import Misconfigured
+from millrace_engine.cells import Cell
 
 BATCH_ROWS = 8_192
 BLOCK_BYTES = 8 << 20
@@ -27,17 +26,29 @@ SUFFIXES = {
 }
 
 
-def rows(path: Path) -> Iterator[dict[str, Scalar]]:
-    """Return the file's rows in order; a time is an integer, microseconds since 1970 UTC.
+def rows(path: Path) -> Iterator[dict[str, Cell]]:
+    """Return the file's rows in order, with the types of their columns; a time without a zone is UTC.
 
-    Raises Misconfigured where the file cannot be read, or holds what is no scalar.
+    Raises Misconfigured where the file cannot be read, or a column holds what is no scalar.
     """
     try:
         for batch in _batches(path):
-            columns = {name: _scalars(batch.column(name), name, path) for name in batch.schema.names}
-            for values in zip(*columns.values(), strict=True):
-                yield dict(zip(columns, values, strict=True))
+            columns = [_cells(batch.column(place), name, path) for place, name in enumerate(batch.schema.names)]
+            for cells in zip(*columns, strict=True):
+                yield dict(zip(batch.schema.names, cells, strict=True))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{path}: {error}") from error
+
+
+def about_rows(path: Path) -> int:
+    """Return how many rows the file has: exactly for Parquet, else as many as it has lines."""
+    try:
+        if SUFFIXES.get(path.suffix.lower()) == "parquet":
+            with pq.ParquetFile(path) as file:
+                return int(file.metadata.num_rows)
+        with path.open("rb") as lines:
+            return sum(block.count(b"\n") for block in iter(lambda: lines.read(BLOCK_BYTES), b""))
+    except (pa.ArrowException, OSError) as error:
         raise Misconfigured(f"{path}: {error}") from error
 
 
@@ -66,24 +77,21 @@ def _cut(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield batch.slice(first, BATCH_ROWS)
 
 
-def _scalars(column: pa.Array, name: str, path: Path) -> list[Scalar]:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _scalars(column.dictionary_decode(), name, path)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        whole = column.cast(pa.timestamp("us", kind.tz if pa.types.is_timestamp(kind) else None), safe=False)
-        column = whole.cast(pa.int64())
-    elif pa.types.is_decimal(kind):
+def _cells(column: pa.Array, name: str, path: Path) -> list[Cell]:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", "UTC"), safe=False)
+    elif pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
-    elif not _is_scalar(kind):
-        raise Misconfigured(f"{path}: column {name} is {kind}; text, numbers, truth values and times can be replayed")
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    values: list[Scalar] = column.to_pylist()
-    return values
+    elif not _is_scalar(column.type):
+        kinds = "text, numbers, truth values and times can be replayed"
+        raise Misconfigured(f"{path}: column {name} is {column.type}; {kinds}")
+    cells: list[Cell] = column.to_pylist()
+    return cells
 
 
 def _is_scalar(kind: pa.DataType) -> bool:
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    return bool(text or number or pa.types.is_boolean(kind) or pa.types.is_null(kind))
+    return bool(text or number or pa.types.is_boolean(kind) or pa.types.is_date(kind) or pa.types.is_null(kind))

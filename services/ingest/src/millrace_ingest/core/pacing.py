@@ -25,7 +25,7 @@ class Pace:
 
 
 def shift_us(pace: Pace, times_us: Iterable[int], *, now_us: int) -> int:
-    """Return what to add to every event time so that no event claims a time after it is sent, and as late as that allows.
+    """Return what to add to every event time: the most by which no event claims a time after it is sent.
 
     Whole milliseconds, so that times that are sent as milliseconds stay whole. No event: 0.
 
