@@ -50,3 +50,18 @@ EVENTS_REFUSED = Counter("millrace_events_refused", "Events refused with their r
 # --- trainer ---------------------------------------------------------------------------------------------------------
 RUNS = Counter("millrace_trainer_runs", "Training runs that ended, by end.", ("model", "status"))
 LABELLED_ROWS = Gauge("millrace_trainer_labelled_rows", "Labelled rows of a model without a champion.", ("model",))
+
+# --- monitor -------------------------------------------------------------------------------------------------------------
+ALERTS = Counter("millrace_alerts", "Alerts said, by kind and state.", ("kind", "state"))
+INCIDENTS = Gauge("millrace_open_incidents", "Whether an incident of this kind is open: 1 or 0.", ("model", "kind"))
+MODEL_ACCURACY = Gauge(
+    "millrace_model_accuracy_ratio",
+    "Accuracy on the labels known so far, of the model or a baseline.",
+    ("model", "kind"),
+)
+EVIDENCE = Gauge(
+    "millrace_monitor_evidence", "Evidence of a detector; it alarms at its stated budget.", ("model", "detector")
+)
+LOOP_SECONDS = Gauge(
+    "millrace_closed_loop_seconds", "Steps of the last closed loop, each since the one before.", ("model", "step")
+)

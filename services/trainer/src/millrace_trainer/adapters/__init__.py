@@ -1,0 +1,1 @@
+"""What the trainer touches: Delta Lake, SQLite, LightGBM, scikit-learn, ONNX. One library each."""
