@@ -47,9 +47,9 @@ def slow(row: Row) -> list[float]:
 
 
 def single(value: float) -> float:
-    """Return the 32-bit float nearest to `value`, the greatest one where it is beyond."""
-    greatest = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
-    return float(struct.unpack("<f", struct.pack("<f", max(-greatest, min(greatest, value))))[0])
+    """Return the 32-bit float nearest to `value`, NaN where it is beyond the greatest."""
+    (greatest,) = struct.unpack("<f", b"\xff\xff\x7f\x7f")
+    return float(struct.unpack("<f", struct.pack("<f", value))[0]) if abs(value) <= greatest else math.nan
 
 
 @given(st.lists(ROWS, max_size=5))

@@ -23,6 +23,9 @@ from millrace_engine.cells import COERCE, COMPARE, Cell, calculated, compared, r
 Row = Mapping[str, Cell]
 Evaluate = Callable[[Row, int], Cell]
 
+MICROSECONDS_MIN = 4_000_000_000_000
+"""The middle of February 1970; as milliseconds it is the year 2096."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileEvent:
@@ -132,13 +135,13 @@ def _plan(spec: FileEventSpec, contract: EventSpec) -> _Plan:
 
 
 def _with_unit(column: Evaluate) -> Evaluate:
-    """Return `column`, whose bare numbers are refused: nobody can tell seconds from milliseconds."""
+    """Return `column`, whose bare numbers are microseconds: refuse those that can only be seconds or milliseconds."""
 
     def evaluate(row: Row, number: int) -> Cell:
         cell = column(row, number)
-        if not isinstance(cell, int | float):
-            return cell
-        raise ValueError(f"the number {cell} has no unit; write column(...) * seconds, or * milliseconds")
+        if isinstance(cell, int | float) and abs(cell) < MICROSECONDS_MIN:
+            raise ValueError(f"{cell} as microseconds is in 1970; write column(...) * seconds, or * milliseconds")
+        return cell
 
     return evaluate
 

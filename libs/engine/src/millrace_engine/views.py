@@ -18,7 +18,7 @@ NOTHING: Mapping[str, Scalar] = {}
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A compiled view. Missing is NaN, a bool 0 or 1, a number beyond 32-bit floats the greatest of them."""
+    """A compiled view. Missing is NaN, so is what a 32-bit float cannot hold; a bool is 0 or 1."""
 
     spec: ViewSpec
     columns: tuple[Evaluate, ...]
@@ -46,9 +46,9 @@ def compile_view(view: ViewSpec) -> View:
 
 
 def narrowed(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return `values` as 32-bit floats, none of them infinite.
+    """Return `values` as 32-bit floats; what they cannot hold is missing, as in a group's stored values.
 
     >>> narrowed(np.array([1.5, 1e300, np.nan])).tolist()
-    [1.5, 3.4028234663852886e+38, nan]
+    [1.5, nan, nan]
     """
-    return np.clip(values, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
+    return np.where(np.abs(values) <= FLOAT32_MAX, values, np.nan).astype(np.float32)
