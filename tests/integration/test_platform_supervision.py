@@ -159,7 +159,7 @@ def test_a_child_that_refuses_to_start_ends_the_start(tmp_path: Path) -> None:
     with supervised(home, "ingest=ok", "serving=refuse") as process:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == EXIT_CONFIGURATION
-    assert "serving refuses to start" in errors
+    assert "serving refuses to start (code 78)" in errors
     assert "MILLRACE_PARTITIONS must be 1 or more" in errors
     assert home.leftovers() == ()
     assert child(home, "serving").restarts == 0

@@ -23,10 +23,10 @@ def build() -> typer.Typer:
     return app
 
 
-def main() -> None:
-    """Run a command; an error of ours is told in one line, without a traceback."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line, or `arguments`; an error of ours is told in its own words, without a traceback."""
     try:
-        build()()
+        build()(arguments)
     except (Misconfigured, DataGap) as error:
         console.warn(f"millrace: {error}")
         sys.exit(EXIT_CONFIGURATION)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -30,7 +30,6 @@ class Api:
     service: str
     url: str
     seconds_max: float = ANSWER_SECONDS_MAX
-    transport: httpx.BaseTransport | None = field(default=None, compare=False)
 
     def get(self, path: str, parameters: Mapping[str, str | int] | None = None) -> Any:
         """Return the JSON answer to a GET."""
@@ -64,7 +63,7 @@ class Api:
             yield answer.iter_lines()
 
     def _client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=self.seconds_max, transport=self.transport)
+        return httpx.Client(base_url=self.url, timeout=self.seconds_max)
 
     def _answer(self, request: httpx.Request, client: httpx.Client) -> Any:
         with self._reached():

@@ -6,13 +6,14 @@ import time
 from dataclasses import dataclass
 
 from millrace_cli.home import ProcessStatus
-from millrace_cli.programs import Program, start, stop, tail
+from millrace_cli.programs import Program, start, stop
 from millrace_common.errors import EXIT_CONFIGURATION
 
 PAUSE_SECONDS_MIN = 0.5
 PAUSE_SECONDS_MAX = 30.0
 STEADY_SECONDS = 60.0
 LOOK_SECONDS = 1.0
+FAILURES_AT_START_MAX = 5
 LOG_BYTES_MAX = 16 << 20
 LOGS_KEPT = 3
 
@@ -37,6 +38,7 @@ class Child:
     failures: int = 0
     exit_code: int | None = None
     reason: str = ""
+    was_ready: bool = False
     due: float = 0.0
     looked: float = 0.0
     started: float = 0.0
@@ -48,6 +50,11 @@ class Child:
         return ProcessStatus(
             self.program.name, self.state, pid, self.program.port, self.restarts, self.exit_code, self.reason
         )
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Say whether it refused to start, or died again and again and was never ready."""
+        return self.state == "refused" or (self.failures >= FAILURES_AT_START_MAX and not self.was_ready)
 
     def step(self, now: float) -> None:
         """Start it when it is due, see whether it is ready, take note of its death."""
@@ -74,7 +81,7 @@ class Child:
         is_ready = self.program.is_ready()
         self.looked = time.monotonic()
         if is_ready:
-            self.state, self.reason = "ready", ""
+            self.state, self.reason, self.was_ready = "ready", "", True
             if now - self.started > STEADY_SECONDS:
                 self.failures = 0
         elif self.state == "ready":
@@ -89,11 +96,11 @@ class Child:
         self.failures += 1
         self.due = now + pause_seconds(self.failures)
         if self.exit_code == EXIT_CONFIGURATION:
-            self.state, self.reason = "refused", tail(self.program.log)
+            self.state, self.reason = "refused", f"refuses to start ({ending(self.exit_code)})"
         else:
             self.restarts += 1
             self.state = "waiting"
-            self.reason = f"ended with {ending(self.exit_code)}, started again"
+            self.reason = f"ended with {ending(self.exit_code)}, started again in {pause_seconds(self.failures):g} s"
 
 
 def ending(code: int) -> str:

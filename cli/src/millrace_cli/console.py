@@ -1,5 +1,6 @@
 """What people see: tables and lines; and what programs see: JSON."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -10,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from millrace_cli.home import Endpoints
+
+WIDTH = 160
+"""Of tables that go to a file or a program, in characters."""
 
 
 def show_json(value: object) -> None:
@@ -24,7 +28,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, titl
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
 
 
 def say(text: str) -> None:

@@ -49,7 +49,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The platform as its supervisor sees it. States: starting, ready, degraded, refused, stopping, stopped."""
+    """The platform as its supervisor sees it. States: starting, ready, degraded, stopping, stopped."""
 
     state: str
     pid: int

@@ -11,9 +11,9 @@ from types import FrameType
 
 from millrace_cli.child import Child
 from millrace_cli.home import Home, Status
-from millrace_cli.programs import STOP_SECONDS_MAX, Program, stop
+from millrace_cli.programs import STOP_SECONDS_MAX, Program, stop, tail
 from millrace_common.clock import Clock
-from millrace_common.errors import Misconfigured
+from millrace_common.errors import Misconfigured, Unavailable
 
 STEP_SECONDS = 0.1
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -21,6 +21,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def nothing() -> None:
     """Prepare nothing."""
+
+
+def silent(_text: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Supervisor:
     stages: Sequence[Stage]
     clock: Clock
     on_ready: Callable[[], None] = nothing
+    tell: Callable[[str], None] = silent
     stop_seconds_max: float = STOP_SECONDS_MAX
     stopping: threading.Event = field(default_factory=threading.Event)
     _children: list[list[Child]] = field(default_factory=list)
@@ -46,7 +51,7 @@ class Supervisor:
     _since_us: int = 0
 
     def run(self) -> None:
-        """Run until a signal; raise Misconfigured when a program refuses to start before all were ready."""
+        """Run until a signal; raise Misconfigured or Unavailable when one does not come up."""
         self._since_us = self.clock.now_us()
         with self._signals():
             try:
@@ -76,16 +81,18 @@ class Supervisor:
             self.stopping.wait(STEP_SECONDS)
 
     def _step(self, state: str | None) -> None:
-        now = time.monotonic()
         for child in self._all():
-            child.step(now)
+            failures = child.failures
+            child.step(time.monotonic())
+            if child.failures > failures:
+                self.tell(f"{child.program.name} {child.reason}")
         self._write(state or ("ready" if all(child.state == "ready" for child in self._all()) else "degraded"))
 
     def _refuse_to_start(self) -> None:
         for child in self._all():
-            if child.state == "refused":
-                self._write("refused")
-                raise Misconfigured(f"{child.program.name} refuses to start:\n{child.reason}")
+            if child.is_hopeless:
+                kind = Misconfigured if child.state == "refused" else Unavailable
+                raise kind(f"{child.program.name} {child.reason}; the end of its log:\n{tail(child.program.log)}")
 
     def _end(self) -> None:
         """End every stage, last first: SIGTERM to all of it in reverse order, SIGKILL to what is left at the end."""

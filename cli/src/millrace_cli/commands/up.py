@@ -39,11 +39,11 @@ def supervise(home: Home, pipelines: list[str]) -> None:
     work = plan.of_home(home, pipelines, CliSettings())
     home.write(work.endpoints)
 
-    def tell() -> None:
+    def told_ready() -> None:
         console.show_endpoints(work.endpoints)
         console.say("millrace is up; Ctrl-C or `millrace down` ends it")
 
-    Supervisor(home, work.stages, clock, on_ready=tell).run()
+    Supervisor(home, work.stages, clock, on_ready=told_ready, tell=console.warn).run()
 
 
 def down(home: HomeOption = None) -> None:
