@@ -3,7 +3,10 @@
 python -m millrace_common.job module:function RESULT_FILE  < payload
 """
 
+import ctypes
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,9 +33,18 @@ def run_inline(job: Job) -> bytes:
     return target(job.target)(job.payload)
 
 
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when its parent ends, so that a killed service leaves none."""
+    death_signal = 1
+    ctypes.CDLL(None, use_errno=True).prctl(death_signal, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the parent has ended")
+
+
 def main(arguments: list[str]) -> None:
     """Read the payload from stdin, call the target, write the result whole or not at all."""
-    name, result = arguments
+    name, result, parent = arguments
+    die_with_parent(int(parent))
     data = target(name)(sys.stdin.buffer.read())
     partial = Path(result + ".partial")
     partial.write_bytes(data)

@@ -53,7 +53,7 @@ class KafkaBus:
 
     async def run(self, service: Service) -> None:
         """Read the followed logs to their end, then everything, until cancelled; then settle what is in flight."""
-        self.standing = Standing()
+        self.standing.reset()
         async with self._logs() as logs:
             followers: dict[str, list[Follower]] = {}
             for following in service.followings:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
 from millrace_common.bus.lane import Extent
@@ -79,8 +79,10 @@ class Logs:
         """Read what there is, for a moment at most, and hand it to the followers."""
         try:
             fetched = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=self._options.batch_records_max)
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+            raise DataGap(f"a followed log does not hold what comes next: {error!r}") from error
         except KafkaError as error:
-            raise DataGap(f"a followed log cannot be read on: {error!r}") from error
+            raise Unavailable(f"a followed log cannot be read: {error!r}") from error
         for tp, raws in fetched.items():
             at = self._options.at(tp.topic, tp.partition)
             batch = Batch(at, [record_of(at, raw) for raw in raws])

@@ -28,6 +28,12 @@ class Standing:
     waiting_for: str = "the logs it follows"
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def reset(self) -> None:
+        """Stand at the beginning again."""
+        self.lanes.clear()
+        self.followed.clear()
+        self.ready.clear()
+
     def places(self) -> Iterator[tuple[TopicPartition, int, int]]:
         """Yield every partition that is read, the position in it and its end."""
         readings: list[Followed | Lane] = [*self.followed.values(), *self.lanes.values()]

@@ -1,0 +1,75 @@
+"""The watchdog (R10): a thread that ends a process which has something to do and does not get on with it."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+import structlog
+
+from millrace_common.bus.standing import Standing
+from millrace_common.errors import EXIT_CRASH
+from millrace_common.records import TopicPartition
+
+log = structlog.get_logger()
+
+
+def crash() -> None:
+    """End the process at once, whatever its threads are doing."""
+    os._exit(EXIT_CRASH)
+
+
+@dataclass(slots=True)
+class Watchdog:
+    """Looks once a second: does the loop still turn, does each partition with lag still get on?"""
+
+    standing: Callable[[], Standing]
+    stall_seconds_max: float
+    end: Callable[[], None] = crash
+    look_seconds: float = 1.0
+    _turned: float = field(default_factory=monotonic)
+    _seen: dict[TopicPartition, tuple[int, float]] = field(default_factory=dict)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    async def run(self) -> None:
+        """Watch until cancelled; meanwhile show the thread that the loop turns."""
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._turned = monotonic()
+        thread.start()
+        try:
+            while True:
+                self._turned = monotonic()
+                self._note()
+                await asyncio.sleep(self.look_seconds)
+        finally:
+            self._over.set()
+
+    def _note(self) -> None:
+        """Note for each partition when it last got on; one without lag always does."""
+        now = monotonic()
+        lanes = self.standing().lanes
+        self._seen = {
+            at: self._seen[at]
+            if at in self._seen and lane.end > lane.position and self._seen[at][0] == lane.position
+            else (lane.position, now)
+            for at, lane in lanes.items()
+        }
+
+    def _watch(self) -> None:
+        while not self._over.wait(self.look_seconds):
+            reason = self.stalled(monotonic())
+            if reason is not None:
+                log.error("process_stalled", reason=reason, seconds_max=self.stall_seconds_max)
+                self.end()
+                return
+
+    def stalled(self, now: float) -> str | None:
+        """Return what has not moved for too long; None: all is well."""
+        if now - self._turned > self.stall_seconds_max:
+            return "the event loop does not turn"
+        for at, (position, since) in list(self._seen.items()):
+            if now - since > self.stall_seconds_max:
+                return f"{at.topic}[{at.partition}] has lag and stays at {position}"
+        return None
