@@ -1,0 +1,1 @@
+"""The monitor's mathematics and memory: pure, one idea a file."""
