@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import importlib.resources
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,8 +54,15 @@ def is_intact(path: Path, digest: str) -> bool:
         return False
 
 
-def fetch(jars: tuple[Jar, ...], cache: Path) -> tuple[Path, ...]:
-    """Return the paths of the jars, downloading what the cache lacks.
+def repositories() -> dict[str, str]:
+    """Return where jars come from: Maven Central, and what the user's own configuration of jgo puts in its place."""
+    return {"central": MAVEN_CENTRAL_URL, **GlobalSettings.load().repositories}
+
+
+def fetch(
+    jars: tuple[Jar, ...], cache: Path, *, sources: Callable[[], Mapping[str, str]] = repositories
+) -> tuple[Path, ...]:
+    """Return the paths of the jars, downloading from `sources` what the cache lacks.
 
     Raises Unavailable when a repository gives no answer, Misconfigured when it answers with other bytes.
     """
@@ -63,8 +70,7 @@ def fetch(jars: tuple[Jar, ...], cache: Path) -> tuple[Path, ...]:
     with _locked(cache / "jars.lock"):
         absent = missing(jars, cache)
         if absent:
-            remotes = {"central": MAVEN_CENTRAL_URL, **GlobalSettings.load().repositories}
-            maven = MavenContext(repo_cache=cache / "maven", remote_repos=remotes, timeout=READ_SECONDS_MAX)
+            maven = MavenContext(repo_cache=cache / "maven", remote_repos=dict(sources()), timeout=READ_SECONDS_MAX)
             with ThreadPoolExecutor(DOWNLOADS_MAX) as pool:
                 for _ in pool.map(lambda jar: _download(jar, cache, maven), absent):
                     pass
