@@ -21,6 +21,7 @@ from millrace_common.messages import Arm, Person, Prediction, Promotion, Reason
 from millrace_common.records import Outgoing
 from millrace_common.service import Service
 from millrace_serving.core.limits import Limits
+from millrace_serving.handlers import Online as Reader
 from millrace_serving.service import build
 
 _STORES = count()
@@ -173,13 +174,16 @@ async def staged(
     score: str = "both",
     limits: Limits | None = None,
     requests_max: int = 100,
+    online: Reader | None = None,
 ) -> Stage:
     """Return a serving service that follows the log and takes rows."""
     clock = clock or SystemClock()
     bus = MemoryBus(clock)
     store = ArtifactStore.open(f"memory://serving-{next(_STORES)}")
-    online, artifacts, spool = Online(), Artifacts(store), MemorySpool()
+    faked, artifacts, spool = Online(), Artifacts(store), MemorySpool()
     host = Host(deployment(missing=missing, score=score), bus, clock, "0", "0.1.0")
-    service = build(host, online=online, artifacts=artifacts, spool=spool, limits=limits, requests_max=requests_max)
+    service = build(
+        host, online=online or faked, artifacts=artifacts, spool=spool, limits=limits, requests_max=requests_max
+    )
     await bus.seat(service)
-    return Stage(bus, Gatekeeper(bus, store), online, artifacts, spool, service)
+    return Stage(bus, Gatekeeper(bus, store), faked, artifacts, spool, service)
