@@ -53,9 +53,10 @@ class LightGbmModel:
 
 
 def fit(dataset: Dataset, parts: Mapping[str, slice], *, params: Mapping[str, Scalar], seed: int) -> LightGbmModel:
-    """Return a forest fitted on `fit`, stopped where `tune` no longer gains; raises Refused (`unsafe-parameter`).
+    """Return a forest fitted on `fit`, stopped where `tune` no longer gains.
 
-    Parameters that convert wrongly to ONNX, or that would end determinism, are refused.
+    Raises Refused for parameters that convert wrongly to ONNX or would end determinism (`unsafe-parameter`), and for
+    those that LightGBM does not take (`bad-parameter`).
     """
     unsafe = sorted(name for name in params if name in REFUSED or params[name] != FIXED.get(name, params[name]))
     if unsafe:
@@ -63,13 +64,21 @@ def fit(dataset: Dataset, parts: Mapping[str, slice], *, params: Mapping[str, Sc
     chosen = {**DEFAULTS, **params, **FIXED, "seed": seed}
     rounds = int(chosen.pop("num_iterations") or 0)
     patience = int(chosen.pop("early_stopping_round") or 0)
-    train = lightgbm.Dataset(dataset.x[parts["fit"]], dataset.y[parts["fit"]].astype(np.float32), params=dict(chosen))
-    tune = lightgbm.Dataset(
-        dataset.x[parts["tune"]], dataset.y[parts["tune"]].astype(np.float32), reference=train, params=dict(chosen)
-    )
-    stopping: list[Callable[..., Any]] = [lightgbm.early_stopping(patience, verbose=False)] if patience > 0 else []
-    booster = lightgbm.train(dict(chosen), train, rounds, valid_sets=[tune], callbacks=stopping)
+    try:
+        booster = _trained(dataset, parts, chosen, rounds=rounds, patience=patience)
+    except lightgbm.basic.LightGBMError as error:
+        raise Refused("bad-parameter", str(error)) from error
     best = booster.best_iteration if booster.best_iteration > 0 else booster.num_trees()
     text = floored(booster.model_to_string(num_iteration=best))
     used = {**chosen, "num_iterations": rounds, "early_stopping_round": patience}
     return LightGbmModel(text, lightgbm.Booster(model_str=text), used, best)
+
+
+def _trained(
+    dataset: Dataset, parts: Mapping[str, slice], params: Mapping[str, Scalar], *, rounds: int, patience: int
+) -> lightgbm.Booster:
+    fit_rows, tune_rows = parts["fit"], parts["tune"]
+    train = lightgbm.Dataset(dataset.x[fit_rows], dataset.y[fit_rows].astype(np.float32), params=dict(params))
+    tune = train.create_valid(dataset.x[tune_rows], dataset.y[tune_rows].astype(np.float32), params=dict(params))
+    stopping: list[Callable[..., Any]] = [lightgbm.early_stopping(patience, verbose=False)] if patience > 0 else []
+    return lightgbm.train(dict(params), train, rounds, valid_sets=[tune], callbacks=stopping)

@@ -12,6 +12,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import InvalidParameterError
 
 from millrace.spec import Scalar
 from millrace_common.errors import Refused
@@ -53,5 +54,8 @@ def fit(dataset: Dataset, parts: Mapping[str, slice], *, params: Mapping[str, Sc
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        pipeline.fit(dataset.x[parts["fit"]].astype(np.float64), dataset.y[parts["fit"]])
+        try:
+            pipeline.fit(dataset.x[parts["fit"]].astype(np.float64), dataset.y[parts["fit"]])
+        except InvalidParameterError as error:
+            raise Refused("bad-parameter", str(error)) from error
     return LogisticModel(pipeline, chosen, int(pipeline[-1].n_iter_[0]))
