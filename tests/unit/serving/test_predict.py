@@ -70,6 +70,7 @@ REFUSED = {
     "no entity": ({"entities": {"card": "1"}, "fields": {"amount": 1}}, 422, "entities.merchant: required"),
     "empty id": ({**ASK, "entities": {"card": "", "merchant": "shop"}}, 422, "entities.card"),
     "composite id": ({**ASK, "entities": {"card": ["a", "b"], "merchant": "shop"}}, 422, "entities.card"),
+    "a long id": ({**ASK, "entities": {"card": "x" * 5_000, "merchant": "shop"}}, 422, "entities.card: at most"),
     "missing field": ({"entities": ASK["entities"]}, 422, "fields.amount: required"),
     "null field": ({**ASK, "fields": {"amount": None}}, 422, "fields.amount"),
     "wrong type": ({**ASK, "fields": {"amount": "12"}}, 422, "fields.amount: Expected `float`, got `str`"),

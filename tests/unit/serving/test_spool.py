@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace_common.errors import Misconfigured, Unavailable, Unknown
+from millrace_common.errors import Fenced, Misconfigured, Unavailable, Unknown
 from millrace_common.messages import Position
 from millrace_common.records import Outgoing
 from millrace_serving.adapters.spool import Spool, open_spool, sending
@@ -182,6 +182,31 @@ async def test_a_disk_that_fails_refuses_and_recovers(tmp_path: Path) -> None:
 
     assert broker.taken == [b"1", b"3"]
     assert counted == (0, 0)
+
+
+async def test_a_sender_that_fails_ends_the_body_with_its_own_error(tmp_path: Path) -> None:
+    """Nothing goes on answering while nothing is sent; the error's kind decides how the process ends."""
+
+    class Broken(Broker):
+        async def publish(self, records: Sequence[Outgoing]) -> list[Position]:
+            raise Fenced("another owner")
+
+    async def body(spool: Spool) -> None:
+        async with sending(spool, Broken()), asyncio.timeout(5):
+            await spool.keep(record(1))
+            await asyncio.Event().wait()
+
+    async with open_spool(tmp_path, bytes_max=MIB) as spool:
+        with pytest.raises(Fenced):
+            await body(spool)
+
+
+async def test_an_error_of_the_body_stays_itself(tmp_path: Path) -> None:
+    """The sender neither hides nor wraps what ended the service."""
+    async with open_spool(tmp_path, bytes_max=MIB) as spool:
+        with pytest.raises(Unavailable, match="redis"):
+            async with sending(spool, Broker()):
+                raise Unavailable("redis")
 
 
 async def test_one_process_holds_a_spool(tmp_path: Path) -> None:

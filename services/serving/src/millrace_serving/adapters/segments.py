@@ -138,9 +138,13 @@ class Segments:
         segment.path.unlink()
 
     def _write_acknowledged(self, number: int, at: int) -> None:
+        """Write the place down; where the disk refuses, the next process sends again what readers know already."""
         beside = self.folder / "acknowledged.tmp"
-        beside.write_text(f"{number} {at}\n")
-        beside.rename(self.folder / "acknowledged")
+        try:
+            beside.write_text(f"{number} {at}\n")
+            beside.rename(self.folder / "acknowledged")
+        except OSError as error:
+            log.warning("spool_position_not_written", error=str(error))
 
     def close(self) -> None:
         """Close the files and give the folder free."""

@@ -156,12 +156,17 @@ async def open_spool(
 @asynccontextmanager
 async def sending(spool: Spool, publisher: Publisher) -> AsyncIterator[None]:
     """Send what the spool holds while the body runs, and for a moment after; a sender that fails ends the body too."""
-    async with asyncio.TaskGroup() as tasks:
-        sender = tasks.create_task(spool.send(publisher))
-        try:
-            yield
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS_MAX):
-                    await spool.emptied()
-        finally:
-            sender.cancel()
+    body = asyncio.current_task()
+    assert body is not None
+    sender = asyncio.create_task(spool.send(publisher))
+    sender.add_done_callback(lambda done: None if done.cancelled() else body.cancel())
+    try:
+        yield
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                await spool.emptied()
+    finally:
+        sender.cancel()
+        [failure] = await asyncio.gather(sender, return_exceptions=True)
+        if failure is not None and not isinstance(failure, asyncio.CancelledError):
+            raise failure

@@ -8,7 +8,7 @@ import msgspec
 
 from millrace_common.records import Outgoing
 
-FRAME_BYTES_MAX = 1 << 20
+FRAME_BYTES_MAX = 900 << 10
 _HEAD = struct.Struct("<II")
 _ENCODER = msgspec.msgpack.Encoder()
 _Stored = tuple[str, bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]

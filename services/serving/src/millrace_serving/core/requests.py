@@ -14,6 +14,7 @@ from millrace_serving.core.definitions import Definition
 from millrace_serving.core.scoring import Scored
 
 EVENT_ID_CHARACTERS_MAX = 512
+ENTITY_ID_BYTES_MAX = 4_096
 _AT_MS_MAX = 253_402_300_799_999
 EntityId = str | int | list[str | int]
 
@@ -106,7 +107,10 @@ def _entity_id(name: str, value: EntityId, definition: Definition) -> str:
     if len(parts) != len(by):
         raise Refused("wrong-type", f"expected [{', '.join(by)}]", field=place)
     taken = [_checked(definition, field, part, place) for field, part in zip(by, parts, strict=True)]
-    return key_text(tuple(part for part in taken if isinstance(part, str | int)))
+    text = key_text(tuple(part for part in taken if isinstance(part, str | int)))
+    if len(text.encode()) > ENTITY_ID_BYTES_MAX:
+        raise Refused("bad-value", f"at most {ENTITY_ID_BYTES_MAX} bytes", field=place)
+    return text
 
 
 def _fields(ask: Ask, definition: Definition) -> dict[str, Scalar]:

@@ -14,7 +14,7 @@ from millrace_serving.http.answers import Answers
 from millrace_serving.http.edge import Edge, Predictor
 from millrace_serving.http.oip import Slots
 
-ANSWERS_MAX = 10_000
+ANSWERS_MAX, ANSWER_BYTES_MAX = 10_000, 64 << 20
 _SCHEMAS = "#/components/schemas/{name}"
 _HOT = (
     ("/v1/models/{model}/predict", Ask, Answer, "Predict by entity; features come from the online store."),
@@ -24,7 +24,7 @@ _HOT = (
 
 def build_app(predictor: Predictor, slots: Slots, *, version: str, requests_max: int) -> Asgi:
     """Return the app of one process."""
-    return Edge(predictor, slots, Answers(ANSWERS_MAX), _admin(slots, version), requests_max, version)
+    return Edge(predictor, slots, Answers(ANSWERS_MAX, ANSWER_BYTES_MAX), _admin(slots, version), requests_max, version)
 
 
 def _admin(slots: Slots, version: str) -> FastAPI:
