@@ -23,7 +23,7 @@ PAYMENT = EventSpec(
     entity_fields=("card",),
     time_field="ts",
     lateness_us=10 * SECOND,
-    dedupe_us=HOUR,
+    dedupe_us=15 * SECOND,
 )
 VISIT = EventSpec(
     type="visit",

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.oracles.windows import AGGREGATES as ORACLES
 
 from millrace_engine.aggregates import AGGREGATES, AggregateName
-from tests.unit.oracles.windows import AGGREGATES as ORACLES
 
 
 @pytest.mark.parametrize("name", AGGREGATES)

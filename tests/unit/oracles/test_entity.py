@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.fakes.features.deployment import CARD_SPEND, HOUR, PAYMENT, SECOND, SHOP_TAKINGS, VISIT, deployment
+from tests.unit.oracles.windows import Oracle, Past
 
 from millrace.spec import EventSpec, Scalar
 from millrace_engine.entity import EntityPlan, EntityState, compile_entity
 from millrace_engine.groups import compile_group
 from millrace_engine.rings import Ring
-from tests.fakes.features.deployment import CARD_SPEND, HOUR, PAYMENT, SECOND, SHOP_TAKINGS, VISIT, deployment
-from tests.unit.oracles.windows import Oracle, Past
 
 DEPLOYMENT = deployment(CARD_SPEND, SHOP_TAKINGS)
 CARD = compile_entity(DEPLOYMENT, "card")
@@ -43,7 +43,8 @@ def logs(draw: st.DrawFn, specs: tuple[EventSpec, ...]) -> list[tuple[str, Happe
     for i, time_us in enumerate(times):
         spec = draw(st.sampled_from(specs))
         fields: dict[str, Scalar] = {"amount": draw(amounts)} if spec is PAYMENT else {}
-        log.append((f"e{i}", Happened(spec, time_us, fields)))
+        reused = draw(st.integers(0, max(i, 8)))
+        log.append((f"e{reused if reused < i else i}", Happened(spec, time_us, fields)))
         if draw(st.integers(0, 5)) == 0:
             log.append(log[draw(st.integers(0, len(log) - 1))])
     return log

@@ -78,7 +78,7 @@ class Meta(msgspec.Struct, frozen=True):
     partitions: int
 
 
-_ENCODER = msgspec.json.Encoder(order="sorted")
+_ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(CursorRecord)
 
 
@@ -98,7 +98,7 @@ def value_key(slot_tag: str, entity_id: str, group_key: str) -> str:
 
 def cursor_record(slot: Slot, cursor: Cursor, token: str) -> bytes:
     """Return the bytes of a slot's cursor record."""
-    return CursorRecord(cursor.offset, token, dict(cursor.marks), slot.set).encode()
+    return CursorRecord(cursor.offset, token, dict(sorted(cursor.marks.items())), slot.set).encode()
 
 
 def cursor_of(slot: Slot, record: bytes | None) -> Cursor | None:

@@ -1,0 +1,304 @@
+"""Features killed, frozen, overtaken, and robbed of its store: the real handlers on the settle model's ground."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.fakes.features.deployment import CARD_SPEND, SECOND, SHOP_TAKINGS, deployment, over
+from tests.fakes.features.stage import NOON_US, Stage, payment
+from tests.unit.oracles.held import hold_all
+
+from millrace.spec import Deployment
+from millrace_common.errors import Fenced, Misconfigured
+from millrace_common.failpoints import Failpoints
+from millrace_common.online_memory import MemoryOnline
+from millrace_common.settle import Settler
+from millrace_common.slots import Cursor, Slot
+
+DEPLOYMENT = deployment(CARD_SPEND, SHOP_TAKINGS)
+LIVES: list[int] = []
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+def die() -> None:
+    """End the process, as far as this test goes."""
+    raise Killed
+
+
+@dataclass(slots=True)
+class DyingOnline(MemoryOnline):
+    """A store whose writer dies before (or, once it landed, after) its n-th write."""
+
+    before: int = 0
+    after: int = 0
+
+    async def write(self, slot: Slot, values: Mapping[str, bytes], cursor: Cursor) -> None:
+        """Write, or die."""
+        self.before -= 1
+        if self.before == 0:
+            raise Killed
+        await MemoryOnline.write(self, slot, values, cursor)
+        self.after -= 1
+        if self.after == 0:
+            raise Killed
+
+
+@dataclass
+class Torture:
+    """A stage, and what befalls it."""
+
+    rng: random.Random
+    stage: Stage
+    sent: int = 0
+    lives: int = 0
+    snapshots: tuple[dict[str, bytes], ...] = ()
+
+    def restart(self) -> None:
+        """Start the service anew; sometimes it is doomed to die at a certain write or failpoint."""
+        self.lives += 1
+        doom = Counter({self.rng.choice(["before", "after"]): self.rng.randint(1, 6)})
+        store = DyingOnline(self.stage.store.held, f"life {self.lives}", before=doom["before"], after=doom["after"])
+        if self.rng.random() < 0.5:
+            store.before = store.after = 0
+        self.stage.restart(store)
+        deadly = {self.rng.choice(["published", "applied", "committing"]): self.rng.randint(1, 5)}
+        self.stage.bus.settler = Settler(self.stage.bus, Failpoints(deadly if self.rng.random() < 0.5 else {}, die))
+        self.stage.bus.batch_records_max = self.rng.randint(1, 5)
+
+    async def send(self) -> None:
+        """Send an event: in time or not, doubled or not, in its place or not."""
+        rng, self.sent = self.rng, self.sent + 1
+        number = rng.randint(1, self.sent) if rng.random() < 0.15 else self.sent
+        which = random.Random(number)
+        value = payment(
+            f"p{number}",
+            f"c{which.randint(0, 2)}",
+            number * 2 - which.choice([0, 0, 0, 5, 30]),
+            merchant=f"m{which.randint(0, 1)}",
+            amount=which.choice([0.1, 0.2, 7.3, None]),
+        )
+        self.stage.clock.advance_to(NOON_US + self.sent * 2 * SECOND)
+        await self.stage.send(value, partition=rng.choice([None, None, None, 0, 1]))
+
+    async def work(self) -> None:
+        """Let the service work until all is quiet or it ends."""
+        try:
+            await self.stage.run()
+            for seat in self.stage.bus._seats:
+                await seat.idle()
+        except (Killed, Fenced):
+            self.restart()
+
+    async def lose(self) -> None:
+        """Let the store go back to what it was, or lose everything."""
+        held = self.stage.store.held
+        past = self.rng.choice([{}, *self.snapshots])
+        held.clear()
+        held.update(past)
+
+    async def live(self, steps: int) -> None:
+        """Let things happen, then let them settle."""
+        for _ in range(steps):
+            await self.send()
+            fate = self.rng.random()
+            if fate < 0.4:
+                await self.work()
+            elif fate < 0.45:
+                self.snapshots = (*self.snapshots[-3:], dict(self.stage.store.held))
+            elif fate < 0.5:
+                await self.lose()
+            elif fate < 0.55:
+                self.restart()
+        for _ in range(100):
+            lives = self.lives
+            await self.work()
+            if lives == self.lives:
+                return
+        raise AssertionError("no end of dying")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 2**32))
+def test_whatever_befalls_it_each_event_counts_once(seed: int) -> None:
+    """Killed anywhere, with the store rolled back or emptied: rows, copies and store equal the slow fold of the log."""
+
+    async def live() -> None:
+        torture = Torture(random.Random(seed), Stage(DEPLOYMENT, partitions=2))
+        torture.restart()
+        await torture.live(40)
+        stage = torture.stage
+        LIVES.append(torture.lives)
+        hold_all(
+            stage.bus.log["raw-data"],
+            stage.bus.log["raw-data.by-merchant"],
+            stage.bus.log["features"],
+            stage.store.held,
+            DEPLOYMENT,
+        )
+
+    asyncio.run(live())
+
+
+def test_torture_was_torture() -> None:
+    """A run in which nothing was replayed proves nothing: most of the runs above died several times."""
+    assert sorted(LIVES)[len(LIVES) // 2] > 3
+
+
+async def settled(*, partitions: int = 2, events: int = 20) -> Stage:
+    """Return a stage that has worked off events of three cards and two merchants."""
+    stage = Stage(DEPLOYMENT, partitions)
+    for n in range(events):
+        await stage.send(payment(f"p{n}", f"c{n % 3}", n, merchant=f"m{n % 2}"))
+    await stage.run()
+    return stage
+
+
+async def idle(stage: Stage) -> None:
+    """Let every partition compare its store."""
+    for seat in stage.bus._seats:
+        await seat.idle()
+
+
+async def overtaken() -> Stage:
+    """Return a stage whose partitions another process has taken over and worked on, unnoticed."""
+    stage = await settled()
+    other = Stage(DEPLOYMENT, 2, MemoryOnline(stage.store.held, "other"))
+    other.bus.log = stage.bus.log
+    for n in range(3):
+        await other.send(payment(f"x{n}", f"c{n}", 29))
+    await other.run()
+    return stage
+
+
+async def test_a_second_owner_is_noticed_when_idle() -> None:
+    """A writer that was overtaken finds another's cursor record at its next idle poll, and ends."""
+    await idle(await settled())
+    stage = await overtaken()
+    with pytest.raises(Fenced):
+        await idle(stage)
+
+
+@pytest.mark.parametrize("card", ["c0", "stranger"])
+async def test_a_second_owner_is_noticed_before_anything_is_stored(card: str) -> None:
+    """An overtaken writer ends at its next write; where it must load an entity, before it publishes."""
+    stage = await overtaken()
+    names = (card, *(f"{card}{n}" for n in range(10)))
+    card = next(name for name in names if stage.home(name) == stage.home("c0"))
+    theirs, published = dict(stage.store.held), len(stage.records("features"))
+    await stage.send(payment("y", card, 30))
+    with pytest.raises(Fenced):
+        await stage.run()
+    assert stage.store.held == theirs
+    assert (len(stage.records("features")) == published) == (card != "c0")
+
+
+async def test_a_store_that_went_back_is_noticed_and_filled_again() -> None:
+    """After a rollback the writer ends; started again it is back where it was, and published no row twice."""
+    stage = Stage(DEPLOYMENT, 2)
+    await stage.send(payment("p", "c0", 0))
+    await stage.run()
+    before = dict(stage.store.held)
+    for n in range(20):
+        await stage.send(payment(f"p{n}", f"c{n % 3}", n))
+    await stage.run()
+    values = {key: value for key, value in stage.store.held.items() if ":c:" not in key}
+    published = len(stage.records("features"))
+    stage.store.held.clear()
+    stage.store.held.update(before)
+    with pytest.raises(Fenced):
+        await idle(stage)
+    stage.restart()
+    await stage.run()
+    assert {key: value for key, value in stage.store.held.items() if ":c:" not in key} == values
+    assert len(stage.records("features")) == published
+    assert stage.counts()["in"] > 0
+
+
+async def test_an_empty_store_is_filled_from_the_log_without_publishing_again() -> None:
+    """Flush, restart: the same bytes lie in the store, and what was acknowledged is not sent again (R8)."""
+    stage = await settled()
+    values = {key: value for key, value in stage.store.held.items() if ":c:" not in key}
+    published = len(stage.records("features"))
+    stage.restart(MemoryOnline())
+    await stage.run()
+    assert {key: value for key, value in stage.store.held.items() if ":c:" not in key} == values
+    assert len(stage.records("features")) == published
+
+
+async def test_a_restart_changes_no_row() -> None:
+    """In memory, state equals what the store gives back: rows after a restart are those without one."""
+    whole, halved = await settled(events=40), await settled(events=20)
+    halved.restart()
+    for n in range(20, 40):
+        await halved.send(payment(f"p{n}", f"c{n % 3}", n, merchant=f"m{n % 2}"))
+    await halved.run()
+    spine = [{row.row_id: row for row in stage.rows() if row.spine} for stage in (whole, halved)]
+    assert spine[0] == spine[1]
+
+
+async def test_a_changed_definition_is_computed_from_the_log() -> None:
+    """Groups of another set count as never stored: their state is folded anew; rows that stand are not sent again."""
+    stage = await settled()
+    published = len(stage.records("features"))
+    wider = replace(CARD_SPEND, features=over(60 * SECOND), hash="abcdef01" * 4)
+    changed: Deployment = deployment(wider, SHOP_TAKINGS)
+    stage.deployment = changed
+    stage.restart()
+    await stage.run()
+    assert len(stage.records("features")) == published
+    stage.restart()
+    await stage.send(payment("new", "c0", 20))
+    await stage.run()
+    (row,) = (row for row in stage.rows() if row.event_id == "new" and row.spine)
+    assert row.groups[wider.key]["n_60s"] == 7
+    stage.deployment = DEPLOYMENT
+    stage.restart()
+    await stage.send(payment("newer", "c0", 21))
+    await stage.run()
+    (row,) = (row for row in stage.rows() if row.event_id == "newer" and row.spine)
+    assert row.groups[CARD_SPEND.key]["n_30s"] == 8
+
+
+async def test_a_store_of_other_partitions_is_refused() -> None:
+    """Where an entity lies depends on the number of partitions: a store written for another is refused."""
+    stage = await settled(partitions=2)
+    other = Stage(DEPLOYMENT, 3, stage.store)
+    with pytest.raises(Misconfigured, match="partitions"):
+        await other.run()
+
+
+async def test_only_the_last_call_of_a_batch_moves_the_cursor() -> None:
+    """A batch of many entities is stored in several calls; killed between them, all of it is judged again."""
+    stage = Stage(deployment(), partitions=1)
+    stage.restart(DyingOnline(stage.store.held, before=3))
+    for n in range(700):
+        await stage.send(payment(f"p{n}", f"c{n}", 0))
+    with pytest.raises(Killed):
+        await stage.run()
+    horizons = [key for key in stage.store.held if ":i:" in key]
+    assert len(horizons) == 600
+    assert b'"offset":0,' in stage.store.held["fs:{card.0}:c:raw-data:live"]
+    stage.restart(MemoryOnline(stage.store.held, "next life"))
+    await stage.run()
+    assert stage.counts() == {"in": 700, "rows": 100, "replayed": 600}
+    assert len({row.row_id for row in stage.rows()}) == 700
+
+
+async def test_a_small_cache_changes_nothing() -> None:
+    """Entities that were evicted come back from the store as they were."""
+    whole, small = await settled(), Stage(DEPLOYMENT, 2)
+    small.entities_max = 1
+    small.restart()
+    small.bus.batch_records_max = 2
+    for n in range(20):
+        await small.send(payment(f"p{n}", f"c{n % 3}", n, merchant=f"m{n % 2}"))
+    await small.run()
+    assert sorted(map(repr, whole.rows())) == sorted(map(repr, small.rows()))

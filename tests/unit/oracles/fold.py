@@ -1,0 +1,76 @@
+"""The slow fold of a log: what features must have published, and must hold, given what lies on a topic.
+
+It walks the records in log order, as the settle model's `truth` does: a record outside its entity's partition counts
+nowhere, of the copies of one origin only the first is looked at, and the rest is the oracle's.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.unit.oracles.windows import Oracle, Past
+
+from millrace.spec import Deployment, EventSpec, GroupSpec, Scalar
+from millrace_common.keys import partition_of
+from millrace_common.records import Record
+
+
+@dataclass
+class Folded:
+    """What a log comes to. Rows by (event type, event id)."""
+
+    rows: dict[tuple[str, str], dict[str, dict[str, Scalar]]] = field(default_factory=dict)
+    late: set[str] = field(default_factory=set)
+    duplicates: int = 0
+    entities: dict[str, Oracle] = field(default_factory=dict)
+
+
+def fold(
+    log: Sequence[Sequence[Record]],
+    deployment: Deployment,
+    groups: tuple[GroupSpec, ...],
+    entity_of: Callable[[EventSpec, dict[str, Scalar]], str],
+) -> Folded:
+    """Fold the partitions of a topic; records that are no JSON object of a known type count nowhere."""
+    folded = Folded()
+    for partition, records in enumerate(log):
+        origins: set[str] = set()
+        for record in records:
+            event = _event(record, deployment)
+            if event is None:
+                continue
+            spec, past = event
+            entity = entity_of(spec, past.fields)
+            if partition_of(entity, len(log)) != partition:
+                continue
+            origin = record.header("millrace-moved")
+            if origin is not None:
+                place = origin.rsplit("/", 1)[0]
+                if place in origins:
+                    continue
+                origins.add(place)
+            _enter(folded, folded.entities.setdefault(entity, Oracle(groups)), spec, past)
+    return folded
+
+
+def _enter(folded: Folded, oracle: Oracle, spec: EventSpec, past: Past) -> None:
+    match oracle.verdict(spec, past.event_id, past.time_us):
+        case "duplicate":
+            folded.duplicates += 1
+        case "late":
+            folded.late.add(past.event_id)
+        case "counted":
+            folded.rows[past.type, past.event_id] = oracle.rows(past.time_us, past)
+            oracle.counted.append(past)
+
+
+def _event(record: Record, deployment: Deployment) -> tuple[EventSpec, Past] | None:
+    spec = deployment.events.get(record.header("ce_type") or "")
+    try:
+        fields = json.loads(record.value or b"")
+    except ValueError:
+        return None
+    if spec is None or not isinstance(fields, dict):
+        return None
+    time_us = int(fields[spec.time_field]) * 1_000
+    return spec, Past(str(fields.get(spec.id_field or "")), spec.type, time_us, fields)

@@ -1,0 +1,106 @@
+"""What features published and holds, against the slow fold of the logs."""
+
+from collections.abc import Mapping, Sequence
+
+from tests.unit.oracles.fold import Folded, fold
+from tests.unit.oracles.windows import Oracle
+
+from millrace.spec import Deployment, EventSpec, GroupSpec, Scalar
+from millrace_common.codec import decode
+from millrace_common.keys import partition_of
+from millrace_common.messages import FeatureRow
+from millrace_common.records import Record
+from millrace_common.slots import tag, value_key
+from millrace_engine import horizon
+from millrace_engine.groups import compile_group
+
+Log = Sequence[Sequence[Record]]
+
+
+def own(spec: EventSpec, fields: Mapping[str, Scalar]) -> str:
+    """Return the entity that an event is about, on raw-data."""
+    names = (spec.refers_field,) if spec.refers_field else spec.entity_fields
+    return str(fields[names[0]])
+
+
+def published(features: Log) -> dict[str, FeatureRow]:
+    """Return the effective rows by id, having seen that all copies of one are the same bytes."""
+    values: dict[str, set[bytes]] = {}
+    rows = {}
+    for record in (record for log in features for record in log):
+        message = decode(record)
+        if isinstance(message, FeatureRow):
+            values.setdefault(message.row_id, set()).add(record.value or b"")
+            rows[message.row_id] = message
+    assert {len(copies) for copies in values.values()} <= {1}
+    return rows
+
+
+def hold_rows(rows: Mapping[str, FeatureRow], folded: Folded, entity_type: str) -> None:
+    """Assert that the rows of an entity type that are not late are exactly those of the fold."""
+    found = {
+        (row.event_type, row.event_id): row.groups
+        for row in rows.values()
+        if row.entity_type == entity_type and not row.late
+    }
+    assert found == folded.rows
+
+
+def hold_store(store: Mapping[str, bytes], folded: Folded, deployment: Deployment, entity_type: str, n: int) -> None:
+    """Assert that the store holds the fold's rings, ids and answers of every entity, and of no other."""
+    copies = any(g.by != deployment.events[g.event].entity_fields for g in groups_of(deployment, entity_type))
+    seen_keys = set()
+    for entity, oracle in folded.entities.items():
+        if not oracle.counted:
+            continue
+        slot_tag = tag(entity_type, partition_of(entity, n))
+        key = f"{slot_tag}:{'o' if copies else 'i'}:{entity}"
+        seen_keys.add(key)
+        _hold_horizon(store[key], oracle)
+        for spec in oracle.groups:
+            newest = oracle.newest(spec.event)
+            if newest is None:
+                continue
+            group, value = compile_group(spec), store[value_key(slot_tag, entity, spec.key)]
+            oldest = newest - deployment.events[spec.event].lateness_us - group.window_us
+            times = [past.time_us for past in oracle.counted if past.type == spec.event and past.time_us >= oldest]
+            assert [time for time in group.decode(value).times if time >= oldest] == times
+            assert group.read(value, newest + 1).values == oracle.rows(newest + 1, None)[spec.key]
+    prefix = f"fs:{{{entity_type}."
+    found = {key for key in store if key.startswith(prefix) and key.split("}:")[1][0] in "io"}
+    assert found == seen_keys
+
+
+def groups_of(deployment: Deployment, entity_type: str) -> list[GroupSpec]:
+    """Return the groups of an entity type."""
+    return [group for group in deployment.groups.values() if group.entity_type == entity_type]
+
+
+def _hold_horizon(value: bytes, oracle: Oracle) -> None:
+    _, seen = horizon.unpack(value)
+    counted = sorted({past.type for past in oracle.counted})
+    held = [one for one in seen if one.ids]
+    assert len(held) == len(counted)
+    for one, type_ in zip(held, counted, strict=True):
+        newest = oracle.newest(type_)
+        assert one.newest_us == newest
+        ids = [past for past in oracle.counted if past.type == type_]
+        assert set(one.ids) <= {horizon.digest(past.event_id) for past in ids}
+
+
+def hold_all(raw: Log, side: Log, features: Log, store: Mapping[str, bytes], deployment: Deployment) -> int:
+    """Assert everything for cards (raw-data) and merchants (copies); return how many rows there are."""
+    cards = tuple(g for g in deployment.groups.values() if g.entity_type == "card")
+    merchants = tuple(g for g in deployment.groups.values() if g.entity_type == "merchant")
+    rows = published(features)
+    of_cards = fold(raw, deployment, cards, own)
+    hold_rows(rows, of_cards, "card")
+    hold_store(store, of_cards, deployment, "card", len(raw))
+    if merchants:
+        of_merchants = fold(side, deployment, merchants, lambda spec, fields: str(fields["merchant"]))
+        hold_rows(rows, of_merchants, "merchant")
+        hold_store(store, of_merchants, deployment, "merchant", len(side))
+        forwarded = {event for event in of_cards.rows if event[0] == "payment"}
+        arrived = of_merchants.rows.keys() | {("payment", event) for event in of_merchants.late}
+        assert arrived == forwarded
+    return len(rows)
