@@ -11,7 +11,7 @@ low and high its one-sided 95 % bounds, by AUC and by accuracy:
 
 The second line is what keeps a direct rollout moving: there is no shadow to gather more rows in, and a champion that
 the world has left behind must be replaceable on few rows. Its price is known: a candidate worse by the margin passes in
-at most about one case of five, one worse by twice the margin in one of twenty. Rows that may have taught the champion
+at most one case of five, one worse by twice the margin in one of fifteen. Rows that may have taught the champion
 are left out.
 """
 
