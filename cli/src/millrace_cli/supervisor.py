@@ -11,11 +11,13 @@ from types import FrameType
 
 from millrace_cli.child import Child
 from millrace_cli.home import Home, Status
+from millrace_cli.loglines import readable
 from millrace_cli.programs import STOP_SECONDS_MAX, Program, stop, tail
 from millrace_common.clock import Clock
 from millrace_common.errors import Misconfigured, Unavailable
 
 STEP_SECONDS = 0.1
+LOG_LINES = 8
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -92,7 +94,8 @@ class Supervisor:
         for child in self._all():
             if child.is_hopeless:
                 kind = Misconfigured if child.state == "refused" else Unavailable
-                raise kind(f"{child.program.name} {child.reason}; the end of its log:\n{tail(child.program.log)}")
+                end = readable(tail(child.program.log, lines=LOG_LINES))
+                raise kind(f"{child.program.name} {child.reason}; the end of its log:\n{end}")
 
     def _end(self) -> None:
         """End every stage, last first: SIGTERM to all of it in reverse order, SIGKILL to what is left at the end."""
