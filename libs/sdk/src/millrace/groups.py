@@ -50,7 +50,12 @@ class Windowed(_Source, Generic[T_co]):
 
     def __getitem__(self, window: str) -> Expression[T_co]:
         """Return the feature over `window`."""
-        return Feature(self, window)
+        return Feature(self, window, here())
+
+    @property
+    def features(self) -> "tuple[Feature[T_co], ...]":
+        """Return the feature of each window."""
+        return tuple(Feature(self, window, self.place) for window in self.windows)
 
 
 class Last(_Source):
@@ -65,14 +70,19 @@ class Last(_Source):
 
     def __getitem__(self, place: int) -> Expression[float]:
         """Return the value `place` events back: 1 is the newest."""
-        return Feature(self, str(place))
+        return Feature(self, str(place), here())
+
+    @property
+    def features(self) -> "tuple[Feature[float], ...]":
+        """Return the feature of each place, the newest first."""
+        return tuple(Feature(self, str(nth), self.place) for nth in range(1, self.n + 1))
 
 
 class Feature(Expression[T_co]):
     """One feature of a group."""
 
-    def __init__(self, source: Windowed[T_co] | Last, suffix: str) -> None:
-        super().__init__()
+    def __init__(self, source: Windowed[T_co] | Last, suffix: str, place: Place) -> None:
+        self.place = place
         self.source = source
         self.suffix = suffix
 

@@ -108,8 +108,7 @@ def _columns(item: object, model: Model, draft: Draft) -> list[ColumnSpec]:
     if isinstance(item, type) and issubclass(item, FeatureGroup):
         return _group(item, model.label.event, place, draft)
     if isinstance(item, Windowed | Last):
-        count = item.windows if isinstance(item, Windowed) else tuple(range(1, item.n + 1))
-        found = [_single(Feature(item, str(suffix)), model, draft) for suffix in count]
+        found = [_single(feature, model, draft) for feature in item.features]
     elif isinstance(item, Expression):
         found = [_single(item, model, draft)]
     else:

@@ -1,0 +1,164 @@
+"""What cannot work is refused at load: each mistake with its line, all of them at once, each with a mend."""
+
+from pathlib import Path
+
+import pytest
+from tests.unit.sdk.files import EVENTS, WHOLE, written
+
+from millrace.loading import PipelineMistakes, load
+
+IN_MODEL = "view=[CardSpend, Transaction.amount, amount_ratio]"
+CASES = [
+    # events
+    ("    amount: Field[float]", "    amount: float", "Transaction.amount has no type of a field"),
+    ("    items: Field[int]", "    items: Field[bytes]", "Transaction.items has no type of a field"),
+    ("    items: Field[int]", "    items: Field[int | str]", "Transaction.items has no type of a field"),
+    ("    items: Field[int]", "    type: Field[int]", "Transaction.type: the name is reserved"),
+    ("    items: Field[int]", "    Items: Field[int]", "a field cannot be named `Items`"),
+    (
+        "class Transaction(Event)",
+        'class Transaction(Event, type="Bad Name")',
+        "an event type cannot be named `Bad Name`",
+    ),
+    ("class Transaction(Event)", "class Transaction(Event, version=0)", "Transaction's version is 0"),
+    ("    card: Field[str] = entity()", "    card: Field[str]", "Transaction has no entity"),
+    ("    card: Field[str]", "    card: Field[float]", "Transaction.card identifies by a float"),
+    ("    card: Field[str]", "    card: Field[str | None]", "Transaction.card may be absent"),
+    ('event_time(lateness="10m", max_future="30s")', "field()", "Transaction has no event_time"),
+    ("    online: Field[bool]", "    at: Field[datetime] = event_time()", "Transaction has several event times"),
+    (
+        "    online: Field[bool]",
+        "    online: Field[str] = event_id()",
+        "Transaction has several fields that are its id",
+    ),
+    ('lateness="10m"', 'lateness="10 minutes"', "lateness: `10 minutes` is no duration"),
+    ("field(ge=0)", "field(ge=0, gt=0)", "Transaction.amount has two limits on one side"),
+    ("field(ge=0)", "field(ge=5, le=1)", "Transaction.amount: no number is within its limits"),
+    ("    online: Field[bool]", "    online: Field[bool] = field(ge=0)", "Transaction.online: limits on a bool"),
+    ("    items: Field[int]", '    items: Field[int] = field(pii="hash")', 'Transaction.items: pii="hash" on a int'),
+    ('= event_id(dedupe="24h")', "", "Chargeback.txn_id refers to Transaction, which has no id"),
+    ("    txn_id: Field[str] = refers", "    txn_id: Field[int] = refers", "Chargeback.txn_id is no id of Transaction"),
+    ("refers_to(Transaction)", "entity()", "Chargeback does not say which Transaction it is about"),
+    # groups
+    ('by="card"', 'by="zip"', "CardSpend is by `zip`, no field of Transaction"),
+    ('by="card"', 'by="merchant"', "CardSpend is by `merchant`, which cannot name an entity"),
+    ('over("1h")', 'over("61d")', "big is over 61d"),
+    ('over("1h")', 'over("1 h")', "big's window: `1 h` is no duration"),
+    ('over("1h")', "over()", "big is over no window"),
+    ('.over("1h")', "", "big has no window"),
+    ("    big", "    Big", "a feature cannot be named `Big`"),
+    ("    big", "    n = agg.count().over('1h', '1h')\n    big", "CardSpend has two features n_1h"),
+    ("n=3", "n=0", "last3: last of n=0"),
+    ("Transaction.amount > 500", "Transaction.amount", "big's where is a float"),
+    ("Transaction.amount > 500", 'Transaction.amount > "5"', "big's where: `gt` of float and str"),
+    ("Transaction.amount > 500", "Transaction.card == 5", "big's where: `eq` of str and int"),
+    ("agg.mean(Transaction.amount)", "agg.mean(Transaction.card)", "mean is of a str"),
+    ("agg.mean(Transaction.amount)", "agg.mean(Transaction.online)", "mean is of a bool"),
+    # views and models
+    ('CardSpend.mean["24h"]', 'CardSpend.mean["2h"]', "CardSpend has no feature mean_2h"),
+    (IN_MODEL, "view=[Transaction.card]", "the view's card is a str; this version takes numbers and bools"),
+    (IN_MODEL, "view=[Transaction.ts]", "the view's ts is a datetime; this version takes numbers and bools"),
+    (IN_MODEL, "view=[CardSpend, CardSpend.n]", "the view has CardSpend.n_1m twice"),
+    (IN_MODEL, "view=[Transaction.amount > 5]", "the view holds an expression without a name"),
+    (IN_MODEL, "view=[]", "an empty view"),
+    (IN_MODEL, "view=[5]", "the view holds 5"),
+    (IN_MODEL, "view=[agg.last(Transaction.amount)]", "the view: a feature that is in no group"),
+    (IN_MODEL, 'view=[CardSpend], score="x"', "score='x' is not available"),
+    (IN_MODEL, 'view=[CardSpend], objective="rank"', "objective='rank' is not available"),
+    (IN_MODEL, "view=[CardSpend], bootstrap=3", "bootstrap is 3"),
+    ('matures_after="45d"', 'matures_after="6w"', "matures_after: `6w` is no duration"),
+    ("value=True", "value=Chargeback.txn_id", "the label's value is a str, no true or false"),
+    ("value=True", "value=Transaction.online", "the label's value: Transaction.online is a field of another event"),
+    ("default=False", "default=0.5", "the label's default is 0.5"),
+    # policies
+    ("label=Fraud)", "label=Fraud), rollout=Shadow()", "Shadow is not available in this version"),
+    ("label=Fraud)", "label=Fraud), gates=[Floor()]", "a floor without a limit"),
+    ("label=Fraud)", "label=Fraud), gates=[Floor(at_least=90)]", "a floor of 90"),
+    ("label=Fraud)", "label=Fraud), gates=[Schema(), Schema()]", "two gates schema"),
+    ("label=Fraud)", "label=Fraud), gates=[NonInferior(margin=-1)]", "a margin of -1"),
+    ("label=Fraud)", 'label=Fraud), drift=Drift(budget="few")', "the budget 'few' is not understood"),
+    ("label=Fraud)", 'label=Fraud), drift=Drift(window="0s")', "drift's window is 0s"),
+    ("label=Fraud)", "label=Fraud), retrain=Retrain(every_rows=0)", "every_rows is 0"),
+    ('Pipeline("fraud"', 'Pipeline("Fraud detector"', "a pipeline cannot be named `Fraud detector`"),
+    # file sources
+    ("label=Fraud)", "label=Fraud), source=FileSource(events=[])", "a file source without events"),
+    (
+        "label=Fraud)",
+        "label=Fraud), source=FileSource(events=[Chargeback.from_file(txn_id=row_number)])",
+        "Chargeback.from_file lacks `ts`",
+    ),
+    (
+        "label=Fraud)",
+        "label=Fraud), source=FileSource(events=[Chargeback.from_file(id=1, txn_id='x', ts=row_number)])",
+        "Chargeback.from_file: `id` is no field",
+    ),
+    (
+        "label=Fraud)",
+        "label=Fraud), source=FileSource(events=[Chargeback.from_file(txn_id='x', ts=datetime(2024, 1, 1))])",
+        "the time 2024-01-01 00:00:00 has no zone",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "what"), CASES)
+def test_what_cannot_work_is_refused_with_its_line(tmp_path: Path, old: str, new: str, what: str) -> None:
+    """A mistake is told with the line of the declaration it stands in, and with a mend."""
+    assert old in WHOLE
+    text = WHOLE.replace(old, new, 1)
+    with pytest.raises(PipelineMistakes) as caught:
+        load([written(tmp_path, text)])
+    told = next((one for one in caught.value.mistakes if what in one.what), None)
+    assert told is not None, str(caught.value)
+    assert told.mend
+    assert told.file == str(tmp_path / "fraud.py")
+    assert 1 <= told.line <= text.count("\n")
+
+
+def test_a_feature_may_bear_any_free_name(tmp_path: Path) -> None:
+    """The longer name of another feature's window is no clash: `n_1h` over 1h is `n_1h_1h`."""
+    text = WHOLE.replace("    big", "    n_1h = agg.sum(Transaction.items).over('1h')\n    big", 1)
+    names = [feature.name for feature in load([written(tmp_path, text)]).groups["CardSpend"].features]
+    assert names.count("n_1h") == names.count("n_1h_1h") == 1
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """One load tells every mistake, sorted by line, in a text for people."""
+    text = (
+        WHOLE.replace("field(ge=0)", "field(ge=5, le=1)")
+        .replace('lateness="10m"', 'lateness="soon"')
+        .replace("default=False", 'default="no"')
+        .replace("label=Fraud)", "label=Fraud, bootstrap=0), rollout=Bandit()")
+    )
+    with pytest.raises(PipelineMistakes) as caught:
+        load([written(tmp_path, text)])
+    lines = [mistake.line for mistake in caught.value.mistakes]
+    assert len(lines) >= 4
+    assert lines == sorted(lines)
+    first, *rest = str(caught.value).splitlines()
+    assert first == f"{len(lines)} mistakes in the pipeline"
+    assert len(rest) == 2 * len(lines)
+
+
+def test_a_mistake_of_a_shared_class_is_told_once(tmp_path: Path) -> None:
+    """What two places use and one declares wrongly is one mistake."""
+    with pytest.raises(PipelineMistakes) as caught:
+        load([written(tmp_path, WHOLE.replace("field(ge=0)", "field(ge=5, le=1)"))])
+    assert len(caught.value.mistakes) == 1
+
+
+def test_events_do_not_inherit(tmp_path: Path) -> None:
+    """A contract stands in one place: a subclass of an event class is refused."""
+    text = WHOLE.replace(EVENTS, EVENTS + "class Payment(Transaction):\n    pass\n").replace(
+        "Label(Transaction", "Label(Payment"
+    )
+    with pytest.raises(PipelineMistakes, match="Payment inherits fields"):
+        load([written(tmp_path, text)])
+
+
+def test_a_view_holds_one_event(tmp_path: Path) -> None:
+    """Groups on another event than the label's are refused, directly and within a derived value."""
+    other = 'class Late(FeatureGroup, on=Chargeback, by="txn_id"):\n    n = agg.count().over("1h")\n'
+    for item in ("Late", 'derive(Late.n["1h"] + 1, name="more")'):
+        text = WHOLE.replace("PIPELINE =", other + "PIPELINE =").replace("amount_ratio]", f"{item}]")
+        with pytest.raises(PipelineMistakes, match="the view mixes events: Late is on Chargeback"):
+            load([written(tmp_path, text)])
