@@ -3,7 +3,8 @@
 import re
 
 UNITS_US = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-PATTERN = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+PATTERN = re.compile(r"(\d{1,15})(ms|s|m|h|d)", re.ASCII)
+DURATION_US_MAX = 36_525 * UNITS_US["d"]
 
 
 def microseconds(text: str) -> int:
@@ -15,7 +16,10 @@ def microseconds(text: str) -> int:
     match = PATTERN.fullmatch(text)
     if match is None:
         raise ValueError(f"`{text}` is no duration: write a whole number and ms, s, m, h or d, such as `10m`")
-    return int(match[1]) * UNITS_US[match[2]]
+    us = int(match[1]) * UNITS_US[match[2]]
+    if us > DURATION_US_MAX:
+        raise ValueError(f"`{text}` is longer than a hundred years")
+    return us
 
 
 def text(us: int) -> str:
