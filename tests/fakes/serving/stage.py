@@ -11,6 +11,7 @@ import msgspec
 from tests.fakes.serving.declared import MODEL, VIEW_HASH, deployment
 
 from millrace_common.artifacts import ArtifactStore
+from millrace_common.bus import Publisher
 from millrace_common.bus.memory import MemoryBus
 from millrace_common.clock import Clock, SystemClock
 from millrace_common.codec import encode
@@ -31,7 +32,7 @@ _STORES = count()
 class Gatekeeper:
     """Writes a valid chain of promotions of one model; `versions` maps a version to its artifact's (uri, digest)."""
 
-    bus: MemoryBus
+    bus: Publisher
     store: ArtifactStore
     versions: dict[str, tuple[str, str]] = field(default_factory=dict)
     epoch: int = 0

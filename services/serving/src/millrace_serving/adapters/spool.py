@@ -158,8 +158,14 @@ async def sending(spool: Spool, publisher: Publisher) -> AsyncIterator[None]:
     """Send what the spool holds while the body runs, and for a moment after; a sender that fails ends the body too."""
     body = asyncio.current_task()
     assert body is not None
+
+    def end(done: asyncio.Task[None]) -> None:
+        if not done.cancelled():
+            log.error("spool_sender_failed", error=repr(done.exception()))
+            body.cancel()
+
     sender = asyncio.create_task(spool.send(publisher))
-    sender.add_done_callback(lambda done: None if done.cancelled() else body.cancel())
+    sender.add_done_callback(end)
     try:
         yield
         with suppress(TimeoutError):
