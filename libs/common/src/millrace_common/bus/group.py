@@ -30,6 +30,37 @@ log = structlog.get_logger()
 
 _IDLE_MS = 1_000
 _STOP_SECONDS_MAX = 3.0
+_ANSWER_SECONDS_MAX = 30.0
+
+
+def group_consumer(options: KafkaOptions, service: Service) -> AIOKafkaConsumer:
+    """Return a consumer of a service's group that never commits and never chooses an offset by itself (R9).
+
+    Its membership is static: a process that is restarted within the session takes its partitions back at once.
+    """
+    return AIOKafkaConsumer(
+        bootstrap_servers=options.bootstrap,
+        group_id=options.group(service.name),
+        group_instance_id=f"{service.name}-{options.instance}",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        session_timeout_ms=int(options.session_seconds * 1_000),
+        heartbeat_interval_ms=int(options.session_seconds * 1_000 / 4),
+        rebalance_timeout_ms=int(options.settle_seconds_max * 2_000),
+        max_partition_fetch_bytes=4 << 20,
+        partition_assignment_strategy=[RoundRobinPartitionAssignor],
+    )
+
+
+async def committed_offset(consumer: AIOKafkaConsumer, tp: KafkaPartition) -> int | None:
+    """Return the offset that the group has committed. Raises Unavailable."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS_MAX):
+            committed: int | None = await consumer.committed(tp)
+    except (TimeoutError, KafkaError) as error:
+        raise Unavailable(f"the committed offset of {tp.topic}[{tp.partition}] is unknown: {error!r}") from error
+    return committed
 
 
 @dataclass(slots=True)
@@ -66,19 +97,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._leaving = False
         self._taking: asyncio.Task[None] | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=options.bootstrap,
-            group_id=options.group(service.name),
-            group_instance_id=f"{service.name}-{options.instance}",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            session_timeout_ms=int(options.session_seconds * 1_000),
-            heartbeat_interval_ms=int(options.session_seconds * 1_000 / 4),
-            rebalance_timeout_ms=int(options.settle_seconds_max * 2_000),
-            max_partition_fetch_bytes=4 << 20,
-            partition_assignment_strategy=[RoundRobinPartitionAssignor],
-        )
+        self._consumer = group_consumer(options, service)
 
     async def run(self) -> None:
         """Read until cancelled or until something fails; then settle what is in flight and leave."""
@@ -153,11 +172,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
     async def _open(self, at: TopicPartition, tp: KafkaPartition, extent: Extent) -> Lane:
         subscription = next(s for s in self._service.subscriptions if s.topic == at.topic)
-        try:
-            async with asyncio.timeout(self._options.send_seconds_max):
-                committed = await self._consumer.committed(tp)
-        except (TimeoutError, KafkaError) as error:
-            raise Unavailable(f"the committed offset of {at.topic}[{at.partition}] is unknown: {error!r}") from error
+        committed = await committed_offset(self._consumer, tp)
         return await open_lane(self._service.name, subscription, at, committed=committed, log=extent)
 
     async def _work(self, worker: _Worker, tp: KafkaPartition) -> None:
