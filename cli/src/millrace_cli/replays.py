@@ -143,15 +143,17 @@ class Sender:
 
     client: httpx.Client
     digest: str
+    now_seconds: Callable[[], float]
     sleep: Callable[[float], None]
 
     def send(self, body: bytes, *, first: int) -> None:
         """Post a batch whose first event is number `first`; raises Unavailable, or Refused naming the event."""
         headers = {"Idempotency-Key": f"replay-{self.digest}-{first}", "Content-Type": "application/x-ndjson"}
+        started = self.now_seconds()
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Unavailable),
             wait=tenacity.wait_exponential(multiplier=0.25, max=5.0),
-            stop=tenacity.stop_after_delay(RETRY_SECONDS_MAX),
+            stop=lambda state: self.now_seconds() - started > RETRY_SECONDS_MAX,
             sleep=self.sleep,
             reraise=True,
         )

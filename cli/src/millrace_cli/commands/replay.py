@@ -84,7 +84,7 @@ def _sent(
     lines = replays.Lines(history.deployment, progress.shift_us)
     with httpx.Client(base_url=api.of(here, "ingest").url) as client, _bar() as bar:
         task = bar.add_task(history.file.name, total=files.about_rows(history.file), events=progress.acknowledged)
-        sender = replays.Sender(client, note.digest, time.sleep)
+        sender = replays.Sender(client, note.digest, time.monotonic, time.sleep)
         events = history.events(progress.acknowledged)
         sending = replays.send_all(events, note=note, progress=progress, lines=lines, timing=timing, sender=sender)
         for reached in sending:

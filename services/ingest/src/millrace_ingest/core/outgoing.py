@@ -37,8 +37,8 @@ def refuse_future(event: Event, *, now_us: int) -> None:
     """Raise Refused where an event claims a time later than its contract allows for clocks that run ahead."""
     ahead_us = event.time_us - now_us
     if ahead_us > event.spec.max_future_us:
-        detail = f"{ahead_us / 1e6:.3f} s ahead; the limit is {event.spec.max_future_us / 1e6:g} s"
-        raise Refused("too-far-future", detail, field=event.spec.time_field)
+        detail = f"{ahead_us / 1e6:.3f} s ahead of the clock here; the limit is {event.spec.max_future_us / 1e6:g} s"
+        raise Refused("future", detail, field=event.spec.time_field)
 
 
 def record_of(event: Event, value: bytes, *, index: int, request: Request) -> Outgoing:
