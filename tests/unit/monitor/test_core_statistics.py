@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from millrace_common import profiles
-from millrace_monitor.core.concept import Concept
+from millrace_monitor.core.concept import Concept, split_of
 from millrace_monitor.core.conformal import p_value
 from millrace_monitor.core.distances import ks_bracket, psi
 from millrace_monitor.core.histograms import Layout, bytes_of, digest
@@ -155,7 +155,7 @@ def test_bets_keep_their_false_alarm_budget_while_the_model_is_as_good_as_it_say
 @pytest.mark.parametrize(("right", "labels_max"), [(0.6, 200), (0.7, 700)])
 def test_bets_find_a_model_that_is_worse_than_it_says(right: float, labels_max: int) -> None:
     """A drop of 20 points is told within 200 labels, one of 10 points within 700, in the median of 15 streams."""
-    delays = [drawn(np.random.default_rng(seed), 5_000, right=right).n for seed in range(15)]
+    delays = [len(drawn(np.random.default_rng(seed), 5_000, right=right).recent) for seed in range(15)]
 
     assert float(np.median(delays)) <= labels_max
 
@@ -169,7 +169,15 @@ def test_bets_say_when_the_change_began_and_what_it_cost() -> None:
         if concept.level >= concept.budget:
             break
 
-    before, after = concept.before(), concept.after()
-    assert concept.leading.since_us == pytest.approx(2_000, abs=60)
-    assert before == pytest.approx(0.8, abs=0.04)
-    assert after == pytest.approx(0.5, abs=0.15)
+    split = split_of(concept.recent, expected=0.8)
+    assert split.since_us == pytest.approx(2_000, abs=20)
+    assert split.before == pytest.approx(0.8, abs=0.04)
+    assert split.after == pytest.approx(0.5, abs=0.15)
+
+
+def test_a_model_that_was_bad_from_the_start_has_no_change_point_later() -> None:
+    """Where the bets win from the first label on, everything since the promotion counts as after the change."""
+    concept = drawn(np.random.default_rng(6), 5_000, right=0.5)
+    split = split_of(concept.recent, expected=0.8)
+
+    assert (split.since_us, split.n, split.before) == (0, concept.recent[-1][0] + 1, 0.8)

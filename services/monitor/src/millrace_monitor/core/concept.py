@@ -5,79 +5,87 @@ do, x has no positive mean, and R <- (1 + R)(1 + lambda x) is an e-detector; so 
 Alarming at `labels_per_false_alarm` keeps the mean time between false alarms at least that many labels.
 """
 
-import math
+from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
 EPSILON = 0.01
 LAMBDAS = (0.05, 0.1, 0.2, 0.4)
 CEILING = 10.0
 """Evidence is kept below this multiple of the budget, so that a recovery shows within hundreds of labels."""
+RECENT_MAX = 2_000
+PART_MIN = 20
 
 
-class Bet(msgspec.Struct):
-    """One lambda's evidence, and where its CUSUM began: the estimate of the change point."""
+class Split(msgspec.Struct):
+    """Where the labels changed, and both sides of it; `before` is what was expected where nothing good came before."""
 
-    stake: float
-    evidence: float = 0.0
-    log_cusum: float = 0.0
-    since_us: int | None = None
-    since_n: int = 0
-    since_correct: int = 0
+    since_us: int
+    n: int
+    correct: int
+    before: float | None
+
+    @property
+    def after(self) -> float:
+        """Return the accuracy since the change."""
+        return self.correct / self.n
 
 
 class Concept(msgspec.Struct):
     """The bets of one champion since it was promoted."""
 
     budget: float
-    bets: list[Bet]
-    n: int = 0
-    correct: int = 0
+    evidence: list[float]
+    recent: list[tuple[int, float, bool]] = []
+    """(at_us, x, correct) of the newest labels."""
+    split: Split | None = None
+    """Told of by the open incident."""
 
     @classmethod
     def start(cls, budget: float) -> "Concept":
         """Return a detector that has seen nothing; `budget` is labels per false alarm."""
-        return cls(budget, [Bet(stake) for stake in LAMBDAS])
+        return cls(budget, [0.0] * len(LAMBDAS))
 
     @property
     def level(self) -> float:
         """Return the number that is held against the budget."""
-        return sum(bet.evidence for bet in self.bets) / len(self.bets)
-
-    @property
-    def leading(self) -> Bet:
-        """Return the bet with the most evidence."""
-        return max(self.bets, key=lambda bet: bet.evidence)
+        return sum(self.evidence) / len(self.evidence)
 
     def see(self, *, confidence: float, correct: bool, at_us: int) -> None:
         """Take one labelled prediction, in the order of event time."""
-        self.n += 1
-        self.correct += correct
         x = confidence - EPSILON - correct
-        for bet in self.bets:
-            _advance(bet, x, correct=correct, at_us=at_us, evidence_max=CEILING * self.budget)
-
-    def before(self) -> float | None:
-        """Return the accuracy before the estimated change; None on fewer than 50 labels."""
-        bet = self.leading
-        n = self.n - bet.since_n
-        return (self.correct - bet.since_correct) / n if n >= 50 else None
-
-    def after(self) -> float | None:
-        """Return the accuracy since the estimated change."""
-        bet = self.leading
-        return bet.since_correct / bet.since_n if bet.since_n else None
+        most = CEILING * self.budget
+        self.evidence = [
+            min((1.0 + evidence) * (1.0 + stake * x), most)
+            for stake, evidence in zip(LAMBDAS, self.evidence, strict=True)
+        ]
+        self.recent.append((at_us, x, correct))
+        if len(self.recent) >= 2 * RECENT_MAX:
+            del self.recent[:RECENT_MAX]
+        if self.split is not None:
+            self.split.n += 1
+            self.split.correct += correct
 
 
-def _advance(bet: Bet, x: float, *, correct: bool, at_us: int, evidence_max: float) -> None:
-    factor = 1.0 + bet.stake * x
-    bet.evidence = min((1.0 + bet.evidence) * factor, evidence_max)
-    rise = bet.log_cusum + math.log(factor)
-    if rise <= 0.0:
-        bet.log_cusum, bet.since_us, bet.since_n, bet.since_correct = 0.0, None, 0, 0
-        return
-    if bet.since_us is None:
-        bet.since_us = at_us
-    bet.log_cusum = rise
-    bet.since_n += 1
-    bet.since_correct += correct
+def split_of(recent: Sequence[tuple[int, float, bool]], *, expected: float | None) -> Split:
+    """Return where the residuals changed most: the two means that fit them best, each part of 20 or more.
+
+    Where the first part is half as bad as the second or worse, nothing changed: it was so from the start.
+    """
+    x = np.array([one[1] for one in recent])
+    first = 0
+    if len(x) >= 2 * PART_MIN:
+        sums = np.cumsum(x)[PART_MIN - 1 : -PART_MIN]
+        sizes = np.arange(PART_MIN, len(x) - PART_MIN + 1)[: len(sums)]
+        fit = sums**2 / sizes + (x.sum() - sums) ** 2 / (len(x) - sizes)
+        best = int(np.argmax(fit))
+        is_change = sums[best] / sizes[best] < (x.sum() - sums[best]) / (len(x) - sizes[best]) / 2
+        first = int(sizes[best]) if is_change else 0
+    correct = [one[2] for one in recent]
+    return Split(
+        since_us=recent[first][0],
+        n=len(recent) - first,
+        correct=sum(correct[first:]),
+        before=sum(correct[:first]) / first if first else expected,
+    )

@@ -5,16 +5,16 @@ from typing import Protocol
 
 from millrace_common.messages.alert import Evidence, Impact, Window
 from millrace_monitor.core import windows
-from millrace_monitor.core.concept import Concept
+from millrace_monitor.core.concept import Concept, Split, split_of
 from millrace_monitor.core.cut import Promoted
 from millrace_monitor.core.drift import CALM, Reading, ranked, read
 from millrace_monitor.core.histograms import counts_of, digest
-from millrace_monitor.core.incident import SEVERITIES, Incident, Severity
+from millrace_monitor.core.incident import Incident, Severity
 from millrace_monitor.core.join import Graded
 from millrace_monitor.core.pager import Pager
 from millrace_monitor.core.profile import Profile
 from millrace_monitor.core.quality import broken
-from millrace_monitor.core.speaker import Speaker
+from millrace_monitor.core.speaker import Speaker, State
 from millrace_monitor.core.trail import Trail
 
 ERROR_DROP = 0.02
@@ -98,29 +98,38 @@ def weigh_labels(case: Case, graded: Sequence[Graded], profile: Profile | None, 
         )
     facts = Window(start_us=graded[0].answer.at_us, end_us=graded[-1].answer.at_us + 1, n=len(graded))
     incident = case.incidents.get("performance")
-    if concept.level >= concept.budget and incident is None:
-        incident = _open_performance(case, concept, speaker)
-        _say_performance(case, incident, concept, profile, facts, speaker)
-    elif incident is not None:
-        _follow_performance(case, incident, concept, profile, facts, speaker)
+    if incident is not None:
+        _follow_performance(case, incident, concept, facts, speaker)
+    elif concept.level >= concept.budget:
+        expected = profile.accuracy if profile else None
+        _open_performance(case, split_of(concept.recent, expected=expected), facts, speaker)
 
 
-def _open_performance(case: Case, concept: Concept, speaker: Speaker) -> Incident:
-    leading = concept.leading
-    incident = speaker.open("performance", speaker.pipeline.model.label.name, case.champion, "warning")
-    incident.changed_us = leading.since_us
-    incident.labelled_at_change = max(0, case.labelled - leading.since_n)
-    case.incidents["performance"] = incident
-    return incident
+def _open_performance(case: Case, split: Split, facts: Window, speaker: Speaker) -> None:
+    assert case.concept is not None
+    case.concept.split = split
+    label = speaker.pipeline.model.label.name
+    incident = case.incidents["performance"] = speaker.open("performance", label, case.champion, _severity(split))
+    incident.changed_us = split.since_us
+    incident.labelled_at_change = max(0, case.labelled - split.n)
+    _say_performance(case, incident, "firing", facts, speaker)
 
 
-def _say_performance(
-    case: Case, incident: Incident, concept: Concept, profile: Profile | None, facts: Window, speaker: Speaker
-) -> None:
-    """Say that the model is worse than it says, for the first time or because it got worse still."""
-    is_new = incident.revision == 0
-    incident.rises(_severity(concept, profile))
-    speaker.say(incident, "performance", "firing" if is_new else "updated").with_(
+def _follow_performance(case: Case, incident: Incident, concept: Concept, facts: Window, speaker: Speaker) -> None:
+    """Tell that it got worse still, or that it is over."""
+    if incident.reads(is_calm=concept.level < CALM * concept.budget):
+        del case.incidents["performance"]
+        _say_performance(case, incident, "resolved", facts, speaker)
+        concept.split = None
+    elif concept.split is not None and incident.rises(_severity(concept.split)):
+        _say_performance(case, incident, "updated", facts, speaker)
+
+
+def _say_performance(case: Case, incident: Incident, state: State, facts: Window, speaker: Speaker) -> None:
+    concept = case.concept
+    assert concept is not None
+    assert concept.split is not None
+    speaker.say(incident, "performance", state).with_(
         window=facts,
         evidence=Evidence(
             detector="confidence-bets",
@@ -128,29 +137,11 @@ def _say_performance(
             limit=concept.budget,
             budget=f"1 false alarm per {concept.budget:g} labels",
         ),
-        impact=Impact(metric="accuracy", before=_before(concept, profile), after=concept.after()),
+        impact=Impact(metric="accuracy", before=concept.split.before, after=concept.split.after),
         change_point=case.trail.change_point(incident.changed_us),
     )
 
 
-def _follow_performance(
-    case: Case, incident: Incident, concept: Concept, profile: Profile | None, facts: Window, speaker: Speaker
-) -> None:
-    if incident.reads(is_calm=concept.level < CALM * concept.budget):
-        del case.incidents["performance"]
-        speaker.say(incident, "performance", "resolved").with_(
-            window=facts, impact=Impact(metric="accuracy", before=_before(concept, profile), after=concept.after())
-        )
-    elif SEVERITIES.index(_severity(concept, profile)) > SEVERITIES.index(incident.severity):
-        _say_performance(case, incident, concept, profile, facts, speaker)
-
-
-def _before(concept: Concept, profile: Profile | None) -> float | None:
-    before = concept.before()
-    return profile.accuracy if before is None and profile else before
-
-
-def _severity(concept: Concept, profile: Profile | None) -> Severity:
-    before, after = _before(concept, profile), concept.after()
-    drop = before - after if before is not None and after is not None else 0.0
+def _severity(split: Split) -> Severity:
+    drop = 0.0 if split.before is None else split.before - split.after
     return "fatal" if drop >= FATAL_DROP else "error" if drop >= ERROR_DROP else "warning"
