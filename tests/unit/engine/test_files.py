@@ -71,16 +71,16 @@ ROWS: list[dict[str, Cell]] = [
 
 def source(*, time: FileExpr = TIME, delay_us: int = HALF_HOUR_US, **fields: FileExpr) -> FileSourceSpec:
     """Return a source of rows and, `delay_us` later, their outcomes."""
-    row = {
+    row: dict[str, FileExpr] = {
         "row": NUMBER,
         "market": Const("nsw"),
         "price": Column("nswprice"),
         "note": Column("note"),
         "ts": time,
     }
-    outcome = {"row": NUMBER, "up": FileOp("eq", (Column("class"), Const(1))), "at": time}
+    outcome: dict[str, FileExpr] = {"row": NUMBER, "up": FileOp("eq", (Column("class"), Const(1))), "at": time}
     return FileSourceSpec(
-        (FileEventSpec("market_row", {**row, **fields}), FileEventSpec("outcome", outcome, delay_us=delay_us))
+        (FileEventSpec("market_row", row | fields), FileEventSpec("outcome", outcome, delay_us=delay_us))
     )
 
 
@@ -122,7 +122,7 @@ def test_rows_are_taken_as_they_are_needed() -> None:
             yield {**ROWS[0], "n": next(read)}
 
     found = events_of(source(delay_us=10 * HALF_HOUR_US), DEPLOYMENT, endless())
-    assert [next(found).type for _ in range(30)].count("outcome") == 9
+    assert [next(found).type for _ in range(30)].count("outcome") == 10
     assert next(read) < 25
 
 

@@ -54,7 +54,7 @@ def test_a_description_is_json_and_complete(tmp_path: Path) -> None:
 
 
 def test_a_group_of_another_entity_reads_copies(tmp_path: Path) -> None:
-    """A group by another field than the event's entity is shown with the topic of copies that features writes for it."""
+    """A group by another field than the event's entity is shown with the topic of copies that features writes."""
     text = WHOLE.replace('by="card"', 'by="items"')
     found = describe(load([written(tmp_path, text)]))
     assert found["groups"][0]["reads"] == "raw-data.by-items"
