@@ -153,9 +153,9 @@ def test_an_ingest_that_is_away_for_a_while_is_waited_for(note: Journal) -> None
 def test_waiting_ends_after_two_minutes() -> None:
     """Then the command says so; the note lets it go on later."""
     ingest, clock = FakeIngest(moods=["refused"] * 500), Clock()
-    with httpx.Client(base_url="http://ingest", transport=httpx.MockTransport(ingest)) as client:
-        with pytest.raises(Unavailable, match="ingest does not answer"):
-            Sender(client, "x", clock.now, clock.sleep).send(b"{}", first=0)
+    client = httpx.Client(base_url="http://ingest", transport=httpx.MockTransport(ingest))
+    with client, pytest.raises(Unavailable, match="ingest does not answer"):
+        Sender(client, "x", clock.now, clock.sleep).send(b"{}", first=0)
 
     assert 120 < clock.seconds < 126
     assert max(clock.slept) == 5.0

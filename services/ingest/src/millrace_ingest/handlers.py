@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from millrace.refusals import Parked, Refused
-from millrace_common.errors import Unknown
+from millrace_common.errors import Unavailable, Unknown
 from millrace_common.host import Host
 from millrace_common.ids import sha256
 from millrace_common.metrics import EVENTS_ACCEPTED, EVENTS_REFUSED
@@ -19,6 +19,9 @@ from millrace_ingest.core.outgoing import Accepted, Request, accepted, record_of
 from millrace_ingest.core.requests import KEY_CHARACTERS_MAX, Broken, Failure, events_in
 
 log = structlog.get_logger()
+
+SENDING_BYTES_MAX = 128 << 20
+"""Requests beyond this are told to come again, while the broker is slow."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -37,6 +40,7 @@ class Ingest:
     answers: Answers = field(default_factory=Answers)
     taken: int = 0
     refused: int = 0
+    sending_bytes: int = 0
 
     async def accept(self, body: bytes, request: Request) -> bytes:
         """Return the JSON of an Answer once the broker has every event of `body`.
@@ -49,8 +53,14 @@ class Ingest:
         if kept is not None:
             return kept
         records = self._records(events_in(body), request)
+        if self.sending_bytes + len(body) > SENDING_BYTES_MAX:
+            raise Unavailable(f"{self.sending_bytes} bytes wait for the broker already")
         self._keep(request, digest, None)
-        answer = await self._sent(records)
+        self.sending_bytes += len(body)
+        try:
+            answer = await self._sent(records)
+        finally:
+            self.sending_bytes -= len(body)
         self._keep(request, digest, answer)
         return answer
 
