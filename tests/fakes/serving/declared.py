@@ -56,14 +56,14 @@ CHARGEBACK = EventSpec(
 )
 CARD = GroupSpec(
     "CardSpend",
-    "Transaction",
+    "transaction",
     ("card",),
     (FeatureSpec("n_24h", "count", None, DAY_US), FeatureSpec("mean_24h", "mean", AMOUNT, DAY_US)),
     "c" * 32,
 )
 MERCHANT = GroupSpec(
     "MerchantSpend",
-    "Transaction",
+    "transaction",
     ("merchant",),
     (FeatureSpec("n_24h", "count", None, DAY_US),),
     "d" * 32,
@@ -80,8 +80,8 @@ VIEW_HASH = "v" * 32
 
 def deployment(*, missing: str = "default", score: str = "both") -> Deployment:
     """Return a deployment with one model on a card's and a merchant's past."""
-    view = ViewSpec("fraud", "Transaction", COLUMNS, {"CardSpend": CARD.key, "MerchantSpend": MERCHANT.key}, VIEW_HASH)
-    label = LabelSpec("fraud", "Transaction", "Chargeback", Const(True), False, 45 * DAY_US)
+    view = ViewSpec("fraud", "transaction", COLUMNS, {"CardSpend": CARD.key, "MerchantSpend": MERCHANT.key}, VIEW_HASH)
+    label = LabelSpec("fraud", "transaction", "chargeback", Const(True), False, 45 * DAY_US)
     model = ModelSpec(
         MODEL,
         view,
@@ -94,7 +94,7 @@ def deployment(*, missing: str = "default", score: str = "both") -> Deployment:
     )
     pipeline = PipelineSpec(MODEL, model, (), RolloutSpec(), DriftSpec(DAY_US), RetrainSpec())
     return Deployment(
-        {"Transaction": TRANSACTION, "Chargeback": CHARGEBACK},
+        {"transaction": TRANSACTION, "chargeback": CHARGEBACK},
         {"CardSpend": CARD, "MerchantSpend": MERCHANT},
         {"fraud": label},
         {MODEL: pipeline},
