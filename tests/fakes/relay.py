@@ -1,6 +1,6 @@
 """A service of its own process for the runner's tests: copies `ticks-in` to `ticks-out`, ticks, runs a job.
 
-    python -m tests.fakes.relay
+python -m tests.fakes.relay
 """
 
 import os

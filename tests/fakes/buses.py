@@ -1,0 +1,154 @@
+"""The three buses behind one face, for the suite that all of them must pass."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
+
+from millrace_common.bus.admin import create_topics
+from millrace_common.bus.faust import FaustBus
+from millrace_common.bus.kafka import KafkaBus
+from millrace_common.bus.memory import MemoryBus
+from millrace_common.bus.options import KafkaOptions
+from millrace_common.clock import SystemClock
+from millrace_common.failpoints import Failpoints
+from millrace_common.records import Outgoing, Record, TopicPartition
+from millrace_common.service import Service
+from millrace_common.settle import Settler
+from millrace_common.topics import Topic
+
+BATCH_RECORDS_MAX = 50
+TOPICS = {"in": 2, "out": 2, "log": 1, "features": 1, "features.dlq": 1}
+SECONDS_MAX = 30.0
+
+AnyBus = MemoryBus | KafkaBus
+
+
+class Killed(BaseException):
+    """Stands for a kill -9 at a failpoint."""
+
+
+def _die() -> None:
+    raise Killed
+
+
+@asynccontextmanager
+async def running(bus: AnyBus, service: Service) -> AsyncIterator["asyncio.Task[None]"]:
+    """Run a service until the block ends, then stop it as a signal would."""
+    task = asyncio.create_task(bus.run(service))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until(done: Callable[[], bool], task: "asyncio.Task[None] | None" = None) -> None:
+    """Wait until `done`, or raise what the task raised, or a TimeoutError."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while not done():
+            if task is not None and task.done():
+                task.result()
+            await asyncio.sleep(0.01)
+
+
+class MemoryRig:
+    """The bus in memory: a new process finds the same logs and offsets."""
+
+    def __init__(self) -> None:
+        self.bus = MemoryBus(SystemClock(), TOPICS, batch_records_max=BATCH_RECORDS_MAX)
+
+    async def open(self) -> None:
+        """There is nothing to create."""
+
+    @asynccontextmanager
+    async def process(self, **failpoints: int) -> AsyncIterator[MemoryBus]:
+        """Yield the bus with these failpoints."""
+        self.bus.settler = Settler(self.bus, Failpoints(failpoints, die=_die))
+        yield self.bus
+
+    async def publish(self, records: list[Outgoing]) -> None:
+        """Put records on a topic from outside."""
+        await self.bus.publish(records)
+
+    async def records(self, topic: str) -> list[Record]:
+        """Return what lies on a topic, partition by partition."""
+        return [record for log in self.bus.log[topic] for record in log]
+
+    async def committed(self, service: str, at: TopicPartition) -> int | None:
+        """Return what a service has committed."""
+        return self.bus.committed.get((service, at))
+
+
+class KafkaRig:
+    """A bus on Kafka, `kind` with aiokafka or Faust."""
+
+    def __init__(self, kind: type[KafkaBus], bootstrap: str, prefix: str) -> None:
+        self.kind = kind
+        self.options = KafkaOptions(
+            bootstrap, prefix=prefix, batch_records_max=BATCH_RECORDS_MAX, settle_seconds_max=5.0, session_seconds=6.0
+        )
+
+    async def open(self) -> None:
+        """Create the topics."""
+        for name, count in TOPICS.items():
+            await create_topics(
+                self.options.bootstrap, [Topic(name, "test")], prefix=self.options.prefix, partitions=count
+            )
+
+    @asynccontextmanager
+    async def process(self, **failpoints: int) -> AsyncIterator[KafkaBus]:
+        """Yield a bus as a new process would have it."""
+        async with self.kind(self.options, failpoints=Failpoints(failpoints, die=_die)) as bus:
+            yield bus
+
+    async def publish(self, records: list[Outgoing]) -> None:
+        """Put records on a topic from outside."""
+        async with KafkaBus(self.options) as bus:
+            await bus.publish(records)
+
+    async def records(self, topic: str) -> list[Record]:
+        """Return what lies on a topic, partition by partition."""
+        found: list[Record] = []
+        places = [KafkaPartition(self.options.named(topic), n) for n in range(TOPICS[topic])]
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.options.bootstrap, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            for place in places:
+                consumer.seek(place, 0)
+                while await consumer.position(place) < ends[place]:
+                    for raw in (await consumer.getmany(place, timeout_ms=200)).get(place, []):
+                        found.append(
+                            Record(topic, raw.partition, raw.offset, raw.key, raw.value, tuple(raw.headers), 0)
+                        )
+        finally:
+            await consumer.stop()
+        return found
+
+    async def committed(self, service: str, at: TopicPartition) -> int | None:
+        """Return what a service has committed."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.options.bootstrap, group_id=self.options.group(service), enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            place = KafkaPartition(self.options.named(at.topic), at.partition)
+            consumer.assign([place])
+            committed: int | None = await consumer.committed(place)
+            return committed
+        finally:
+            await consumer.stop()
+
+
+AnyRig = MemoryRig | KafkaRig
+
+
+def rig_of(kind: str, bootstrap: str, prefix: str) -> AnyRig:
+    """Return the rig of a kind: memory, kafka or faust."""
+    if kind == "memory":
+        return MemoryRig()
+    return KafkaRig({"kafka": KafkaBus, "faust": FaustBus}[kind], bootstrap, prefix)

@@ -1,0 +1,352 @@
+"""What a bus must do, whichever it is: the same tests over MemoryBus, KafkaBus and FaustBus."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from tests.fakes.buses import BATCH_RECORDS_MAX, AnyRig, KafkaRig, Killed, rig_of, running, until
+
+from millrace_common import codec
+from millrace_common.clock import SystemClock
+from millrace_common.delivery import decoded
+from millrace_common.errors import DataGap, Fenced
+from millrace_common.messages import FeatureRow, Position
+from millrace_common.records import Batch, Outgoing, TopicPartition
+from millrace_common.service import Outcome, Service
+from millrace_common.ticker import tick
+
+PLACES = (TopicPartition("in", 0), TopicPartition("in", 1))
+
+
+@pytest.fixture(params=["memory", "kafka", "faust"])
+def rig(request: pytest.FixtureRequest, topic_prefix: str) -> AnyRig:
+    """A bus of each kind, with topics of its own."""
+    bootstrap = "" if request.param == "memory" else request.getfixturevalue("kafka_bootstrap")
+    return rig_of(request.param, bootstrap, topic_prefix)
+
+
+def numbered(count: int, *, partition: int | None = None, first: int = 0) -> list[Outgoing]:
+    """Return records of distinct keys, numbered in their values."""
+    return [Outgoing("in", f"k{i}".encode(), str(i).encode(), partition=partition) for i in range(first, first + count)]
+
+
+class Store:
+    """A state that remembers what was applied, with a cursor per partition; it outlives the process."""
+
+    def __init__(self) -> None:
+        self.applied: Counter[tuple[int, int]] = Counter()
+        self.handled: Counter[tuple[int, int]] = Counter()
+        self.batches: list[tuple[int, int]] = []
+        self.cursor: dict[TopicPartition, int] = {}
+        self.dropped: list[TopicPartition] = []
+        self.broken = False
+
+    async def start(self, at: TopicPartition) -> int | None:
+        return self.cursor.get(at)
+
+    async def check(self, at: TopicPartition) -> None:
+        if self.broken:
+            raise Fenced("the store went back")
+
+    def drop(self, at: TopicPartition) -> None:
+        self.dropped.append(at)
+
+    async def on_batch(self, batch: Batch) -> Outcome:
+        """Copy each record to `out`, remember it, move the cursor."""
+        self.batches.append((batch.at.partition, len(batch.records)))
+        self.handled.update((r.partition, r.offset) for r in batch.records)
+
+        async def apply() -> None:
+            self.applied.update((r.partition, r.offset) for r in batch.records)
+            self.cursor[batch.at] = batch.end
+
+        return Outcome([Outgoing("out", r.key, r.value, cause_offset=r.offset) for r in batch.records], apply)
+
+    def service(self, *, cursors: bool = True) -> Service:
+        return Service("store").on("in", self.on_batch, cursors=self if cursors else None)
+
+
+async def test_a_partition_is_read_in_order_in_bounded_batches_one_at_a_time(rig: AnyRig) -> None:
+    """Records of a partition come in log order; a batch has a limit; the next waits for the commit of the last."""
+    await rig.open()
+    await rig.publish(numbered(400))
+    seen: dict[int, list[int]] = {0: [], 1: []}
+    sizes: list[int] = []
+    flying: Counter[int] = Counter()
+    together: list[int] = []
+
+    async def handler(batch: Batch) -> Outcome:
+        flying[batch.at.partition] += 1
+        together.append(flying[batch.at.partition])
+        sizes.append(len(batch.records))
+        seen[batch.at.partition].extend(r.offset for r in batch.records)
+        assert all(r.append_time_us > 0 for r in batch.records)
+        await asyncio.sleep(0.001)
+
+        async def apply() -> None:
+            flying[batch.at.partition] -= 1
+
+        return Outcome(apply=apply)
+
+    async with rig.process() as bus, running(bus, Service("s").on("in", handler)) as task:
+        await until(lambda: sum(map(len, seen.values())) == 400, task)
+    assert all(offsets == list(range(len(offsets))) for offsets in seen.values())
+    assert max(sizes) <= BATCH_RECORDS_MAX
+    assert set(together) == {1}
+
+
+async def test_outputs_are_acknowledged_before_the_state_and_the_state_before_the_commit(rig: AnyRig) -> None:
+    """R4: when the state is applied its outputs lie on the log and the source offset is not committed."""
+    await rig.open()
+    await rig.publish(numbered(3, partition=0))
+    at_apply: list[tuple[int, int | None]] = []
+
+    async def handler(batch: Batch) -> Outcome:
+        async def apply() -> None:
+            at_apply.append((len(await rig.records("out")), await rig.committed("s", PLACES[0])))
+
+        return Outcome([Outgoing("out", b"k", r.value) for r in batch.records], apply)
+
+    async with rig.process() as bus, running(bus, Service("s").on("in", handler)) as task:
+        await until(lambda: bool(at_apply), task)
+    assert at_apply[0] == (3, None)
+    assert await rig.committed("s", PLACES[0]) == 3
+
+
+@pytest.mark.parametrize("failpoint", ["published", "applied", "committing"])
+async def test_a_crash_between_the_steps_loses_nothing_and_counts_nothing_twice(rig: AnyRig, failpoint: str) -> None:
+    """R3, R8: the cursor decides where to go on: what the state has is not applied again, what it lacks is replayed."""
+    await rig.open()
+    await rig.publish(numbered(120, partition=0))
+    store = Store()
+    async with rig.process(**{failpoint: 2}) as bus:
+        with pytest.raises(Killed):
+            await asyncio.wait_for(bus.run(store.service()), 30)
+    handled_before = sum(store.handled.values())
+    async with rig.process() as bus, running(bus, store.service()) as task:
+        await until(lambda: len(store.applied) == 120, task)
+    assert set(store.applied.values()) == {1}
+    replayed = sum(store.handled.values()) - 120
+    assert (replayed > 0) == (failpoint == "published")
+    assert handled_before >= BATCH_RECORDS_MAX
+    out = Counter(record.value for record in await rig.records("out"))
+    assert len(out) == 120
+    assert sum(out.values()) == 120 + replayed
+
+
+async def test_what_was_committed_is_folded_again_but_not_published_again(rig: AnyRig) -> None:
+    """R8: a store that was lost is rebuilt from the log start; its outputs below the committed offset stay quiet."""
+    await rig.open()
+    await rig.publish(numbered(20, partition=0))
+    store = Store()
+    async with rig.process() as bus, running(bus, store.service()) as task:
+        await until(lambda: len(store.applied) == 20, task)
+    assert await rig.committed("store", PLACES[0]) == 20
+    rebuilt = Store()
+    await rig.publish(numbered(5, partition=0, first=20))
+    async with rig.process() as bus, running(bus, rebuilt.service()) as task:
+        await until(lambda: len(rebuilt.applied) == 25, task)
+    out = Counter(record.value for record in await rig.records("out"))
+    assert len(out) == 25
+    assert set(out.values()) == {1}
+
+
+async def test_the_cursor_is_the_start_whatever_is_committed(rig: AnyRig) -> None:
+    """R8: the first record read is the one at the cursor."""
+    await rig.open()
+    await rig.publish(numbered(30, partition=0))
+    store = Store()
+    store.cursor[PLACES[0]] = 13
+    async with rig.process() as bus, running(bus, store.service()) as task:
+        await until(lambda: len(store.applied) == 17, task)
+    assert min(store.handled) == (0, 13)
+    assert len(await rig.records("out")) == 17
+
+
+async def test_without_cursors_the_committed_offset_is_the_start(rig: AnyRig) -> None:
+    """R8: a service whose state is no store goes on at what it committed, and begins at the log start."""
+    await rig.open()
+    await rig.publish(numbered(10, partition=0))
+    store = Store()
+    async with rig.process() as bus, running(bus, store.service(cursors=False)) as task:
+        await until(lambda: len(store.applied) == 10, task)
+    await rig.publish(numbered(10, partition=0, first=10))
+    later = Store()
+    async with rig.process() as bus, running(bus, later.service(cursors=False)) as task:
+        await until(lambda: len(later.applied) == 10, task)
+    assert min(store.handled) == (0, 0)
+    assert min(later.handled) == (0, 10)
+
+
+async def test_a_start_outside_the_log_is_refused(rig: AnyRig) -> None:
+    """R9: a gap between the cursor and the log is an error, never skipped over."""
+    await rig.open()
+    await rig.publish(numbered(3, partition=0))
+    store = Store()
+    store.cursor[PLACES[0]] = 7
+    async with rig.process() as bus:
+        with pytest.raises(DataGap, match=r"in\[0\] holds offsets 0 to 3"):
+            await asyncio.wait_for(bus.run(store.service()), 30)
+
+
+async def test_partitions_taken_away_are_dropped_and_what_is_in_flight_is_settled(rig: AnyRig) -> None:
+    """R11: who stops settles the batch it took, commits it, and forgets what it cached."""
+    await rig.open()
+    await rig.publish(numbered(5, partition=0))
+    store = Store()
+    begun = asyncio.Event()
+
+    async def slow(batch: Batch) -> Outcome:
+        begun.set()
+        await asyncio.sleep(0.5)
+        return await store.on_batch(batch)
+
+    service = Service("store").on("in", slow, cursors=store)
+    async with rig.process() as bus, running(bus, service):
+        await asyncio.wait_for(begun.wait(), 30)
+    assert len(store.applied) == 5
+    assert await rig.committed("store", PLACES[0]) == 5
+    assert set(store.dropped) == set(PLACES)
+
+
+async def test_an_idle_partition_whose_store_went_back_ends_the_process(rig: AnyRig) -> None:
+    """R11: the store is compared at each idle poll."""
+    await rig.open()
+    await rig.publish(numbered(3))
+    store = Store()
+    async with rig.process() as bus:
+        task = asyncio.create_task(bus.run(store.service()))
+        await until(lambda: len(store.applied) == 3, task)
+        store.broken = True
+        with pytest.raises(Fenced):
+            await asyncio.wait_for(task, 30)
+
+
+async def test_an_error_of_a_handler_ends_the_process_before_the_commit(rig: AnyRig) -> None:
+    """Anything but a refused message crashes: nothing of the batch is published or committed."""
+    await rig.open()
+    await rig.publish(numbered(3, partition=0))
+
+    async def handler(batch: Batch) -> Outcome:
+        raise ZeroDivisionError
+
+    async with rig.process() as bus:
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(bus.run(Service("s").on("in", handler)), 30)
+    assert await rig.committed("s", PLACES[0]) is None
+
+
+async def test_a_followed_log_is_read_whole_before_the_first_batch(rig: AnyRig) -> None:
+    """Every process reads a followed log from its start, and what is appended later too; it commits nothing."""
+    await rig.open()
+    await rig.publish([Outgoing("log", b"m", str(i).encode()) for i in range(120)])
+    await rig.publish(numbered(1))
+    followed: list[bytes | None] = []
+    known_at_first_batch: list[int] = []
+
+    async def follow(batch: Batch) -> None:
+        assert len(batch.records) <= BATCH_RECORDS_MAX
+        followed.extend(r.value for r in batch.records)
+
+    async def handler(batch: Batch) -> Outcome:
+        known_at_first_batch.append(len(followed))
+        return Outcome()
+
+    service = Service("s").follow("log", follow).on("in", handler)
+    async with rig.process() as bus, running(bus, service) as task:
+        await until(lambda: bool(known_at_first_batch), task)
+        await rig.publish([Outgoing("log", b"m", b"late")])
+        await until(lambda: len(followed) == 121, task)
+    assert known_at_first_batch[0] == 120
+    assert followed == [*(str(i).encode() for i in range(120)), b"late"]
+    assert await rig.committed("s", TopicPartition("log", 0)) is None
+
+
+async def test_a_dead_letter_is_acknowledged_before_its_source_is_committed(rig: AnyRig) -> None:
+    """R7: what does not decode lies on the dead-letter topic, bytes and reason, when the state is applied."""
+    await rig.open()
+    row = FeatureRow(
+        row_id="r",
+        event_type="e",
+        event_id="i",
+        entity_type="card",
+        entity_id="c",
+        spine=True,
+        event_time_us=1,
+        append_time_us=2,
+        source=Position(topic="raw-data", partition=0, offset=0),
+        groups={},
+    )
+    broken = Outgoing("features", b"k", b"{nonsense", (("ce_type", b"millrace.feature_row.v1"),))
+    await rig.publish([broken, codec.encode(row)])
+    letters_at_apply: list[int] = []
+    rows: list[FeatureRow] = []
+
+    async def handler(batch: Batch) -> Outcome:
+        messages, letters = decoded(batch, FeatureRow, service_version="1")
+
+        async def apply() -> None:
+            rows.extend(message for _, message in messages)
+            letters_at_apply.append(len(await rig.records("features.dlq")))
+
+        return Outcome(letters, apply)
+
+    async with rig.process() as bus, running(bus, Service("s").on("features", handler)) as task:
+        await until(lambda: len(rows) == 1, task)
+    [letter] = await rig.records("features.dlq")
+    assert letters_at_apply[0] == 1
+    assert letter.value == b"{nonsense"
+    assert letter.header("millrace-source-offset") == "0"
+    assert letter.header("millrace-reason") == "malformed"
+
+
+async def test_the_outcome_of_a_tick_is_published_and_applied(rig: AnyRig) -> None:
+    """A tick settles as a batch does, without an offset."""
+    await rig.open()
+    applied: list[int] = []
+
+    async def beat(now_us: int) -> Outcome:
+        async def apply() -> None:
+            applied.append(now_us)
+
+        return Outcome([Outgoing("log", b"m", str(now_us).encode())], apply)
+
+    service = Service("s").tick("beat", 50_000, beat)
+    async with rig.process() as bus:
+        ticking = tick("s", service.ticks, clock=SystemClock(), settler=bus.settler, turn=asyncio.Lock())
+        task = asyncio.create_task(ticking)
+        await until(lambda: len(applied) == 3, task)
+        task.cancel()
+    assert [int(r.value or b"") for r in await rig.records("log")][:3] == applied
+
+
+async def test_positions_come_back_in_the_order_of_the_records(rig: AnyRig) -> None:
+    """Publishing returns where each record lies, few or many of them."""
+    await rig.open()
+    async with rig.process() as bus:
+        for count in (5, 3_000):
+            positions = await bus.publish(numbered(count))
+            records = {(r.partition, r.offset): r.value for r in await rig.records("in")}
+            assert [records[p.partition, p.offset] for p in positions] == [str(i).encode() for i in range(count)]
+        assert await bus.partitions("in") == 2
+
+
+async def test_a_second_member_takes_partitions_over_and_nothing_counts_twice(rig: AnyRig) -> None:
+    """A rebalance settles, drops and hands over: every record is applied once, by whichever member."""
+    if not isinstance(rig, KafkaRig):
+        pytest.skip("one process has one member on the bus in memory")
+    await rig.open()
+    store = Store()
+    other = rig_of("kafka" if rig.kind.__name__ == "KafkaBus" else "faust", rig.options.bootstrap, rig.options.prefix)
+    assert isinstance(other, KafkaRig)
+    other.options = replace(rig.options, instance="1")
+    async with rig.process() as bus, other.process() as second, running(bus, store.service()) as task:
+        await rig.publish(numbered(300))
+        await until(lambda: len(store.applied) == 300, task)
+        async with running(second, store.service()) as joined:
+            await until(lambda: len(second.standing.lanes) == 1 and len(bus.standing.lanes) == 1, joined)
+            await rig.publish(numbered(300, first=300))
+            await until(lambda: len(store.applied) == 600, task)
+            assert set(store.dropped) == set(PLACES)
+    assert set(store.applied.values()) == {1}
