@@ -87,7 +87,7 @@ class Api:
             text = answer.json()["error"]
         except (ValueError, KeyError, TypeError):
             text = answer.text or answer.reason_phrase
-        return Refused(f"http-{answer.status_code}", f"{self.service}: {text}")
+        return Refused(f"{self.service} {answer.status_code}", text)
 
 
 def of(home: Home, service: str, *, seconds_max: float = ANSWER_SECONDS_MAX) -> Api:

@@ -59,7 +59,7 @@ def test_a_refusal_is_told_in_the_services_words(run: Run, tmp_path: Path) -> No
     with answering(tmp_path, {"POST /v1/models/fraud/predict": refusal}):
         code, out, err = run("predict", "fraud", "--field", "amount=-1")
     assert (code, out) == (1, "")
-    assert "serving: fields.amount: must be at least 0" in err
+    assert "serving 422: fields.amount: must be at least 0" in err
     assert "Traceback" not in err
 
 
@@ -68,7 +68,7 @@ def test_an_error_that_is_no_json_is_still_told(run: Run, tmp_path: Path) -> Non
     with answering(tmp_path, {"GET /v1/models": (502, "bad gateway")}):
         code, _, err = run("models", "list")
     assert code == 1
-    assert "gatekeeper: bad gateway" in err
+    assert "gatekeeper 502: bad gateway" in err
 
 
 def test_a_service_that_does_not_answer_is_named_with_its_address(run: Run, tmp_path: Path) -> None:

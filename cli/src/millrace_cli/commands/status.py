@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import typer
@@ -16,15 +16,13 @@ ANSWER_SECONDS_MAX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessReport:
+class ProcessReport(ProcessStatus):
     """One process: the supervisor's view of it, and its own."""
 
-    process: ProcessStatus
-    ready: bool
-    deployment: str | None
-    lag: dict[str, int]
+    deployment: str | None = None
+    lag: dict[str, int] = field(default_factory=dict)
     """Records not yet read, per topic."""
-    answer: dict[str, Any] | None
+    answer: dict[str, Any] | None = None
     """What a service says of itself; None of Kafka and Redis, and of one that does not answer."""
 
 
@@ -75,7 +73,7 @@ def _process(process: ProcessStatus, answer: dict[str, Any] | None) -> ProcessRe
         behind = (place.get("end") or 0) - (place.get("position") or 0)
         lag[place["topic"]] = lag.get(place["topic"], 0) + max(0, behind)
     deployment = None if answer is None else answer.get("deployment")
-    return ProcessReport(process, process.state == "ready", deployment, lag, answer)
+    return ProcessReport(**asdict(process), deployment=deployment, lag=lag, answer=answer)
 
 
 def _answers(home: Home, said: Status) -> list[dict[str, Any] | None]:
@@ -101,11 +99,11 @@ def _show(report: Report) -> None:
         return
     rows = [
         (
-            row.process.name,
-            row.process.pid,
-            row.process.state,
-            row.process.restarts,
-            row.process.port,
+            row.name,
+            row.pid,
+            row.state,
+            row.restarts,
+            row.port,
             ", ".join(f"{topic} {lag}" for topic, lag in row.lag.items()),
             why(row),
         )
@@ -118,5 +116,5 @@ def _show(report: Report) -> None:
 
 def why(row: ProcessReport) -> str:
     """Return in one line why a process is not ready, or nothing."""
-    text = row.process.reason or str((row.answer or {}).get("reason") or "")
+    text = row.reason or str((row.answer or {}).get("reason") or "")
     return text.splitlines()[-1] if text else ""
