@@ -108,6 +108,8 @@ class FeatureGroup:
 
     def __init_subclass__(cls, *, on: type[Event], by: str | tuple[str, ...]) -> None:
         super().__init_subclass__()
+        if not (isinstance(on, type) and issubclass(on, Event)):
+            raise TypeError(f"{cls.__name__} is on {on!r}; give it a class of events: on=Sale")
         aggregates = {
             name: value for name, value in vars(cls).items() if isinstance(value, Windowed | Last | Aggregate)
         }

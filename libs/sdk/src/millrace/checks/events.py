@@ -94,6 +94,8 @@ def _kinds(spec: FieldSpec, title: str, place: Place, draft: Draft) -> None:
         draft.mistake(
             place, f"{title} may be absent", mend="take `| None` away: ids, entities and times are always there"
         )
+    if spec.pii not in (None, "hash"):
+        draft.mistake(place, f"{title}: pii={spec.pii!r}", mend='write pii="hash"')
     if spec.pii and spec.dtype != "str":
         draft.mistake(
             place, f'{title}: pii="hash" on a {spec.dtype}', mend='make it Field[str], or take pii="hash" away'
@@ -103,7 +105,9 @@ def _kinds(spec: FieldSpec, title: str, place: Place, draft: Draft) -> None:
 def _limits(spec: FieldSpec, title: str, place: Place, draft: Draft) -> None:
     lower, upper = (spec.ge, spec.gt), (spec.le, spec.lt)
     stated = [limit for limit in (*lower, *upper) if limit is not None]
-    if stated and spec.dtype not in ("int", "float"):
+    if not all(isinstance(limit, int | float) for limit in stated):
+        draft.mistake(place, f"{title} has a limit that is no number", mend="give limits as numbers")
+    elif stated and spec.dtype not in ("int", "float"):
         draft.mistake(place, f"{title}: limits on a {spec.dtype}", mend="give limits to numbers only")
     elif None not in lower or None not in upper:
         draft.mistake(place, f"{title} has two limits on one side", mend="keep one of ge and gt, one of le and lt")

@@ -75,7 +75,7 @@ def _features(name: str, declared: GroupDeclaration, draft: Draft) -> Iterator[F
 
 
 def _last(name: str, source: Last, declared: GroupDeclaration, draft: Draft) -> Iterator[FeatureSpec]:
-    if not 1 <= source.n <= LAST_MAX:
+    if not isinstance(source.n, int) or not 1 <= source.n <= LAST_MAX:
         draft.mistake(source.place, f"{name}: last of n={source.n}", mend=f"take n between 1 and {LAST_MAX}")
         return
     argument = _argument(name, source.argument, source.place, declared, draft)

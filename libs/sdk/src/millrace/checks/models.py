@@ -8,7 +8,7 @@ from millrace.events import Event, Field, snake_case
 from millrace.expressions import Derived, Expression
 from millrace.groups import Feature, FeatureGroup, Last, Windowed
 from millrace.hashing import content_hash
-from millrace.models import Label, Model
+from millrace.models import Estimator, Label, Model
 from millrace.places import Place
 from millrace.spec import (
     ColumnSpec,
@@ -44,6 +44,9 @@ def _label(label: Label, draft: Draft) -> LabelSpec | None:
         draft.mistake(place, "a label without a name", mend='assign it to a variable, or give it name="..."')
     else:
         draft.name(place, name, of="a label")
+    whole = draft.is_event(place, label.event, of="the label's event")
+    if not (draft.is_event(place, label.seen_in, of="the label's seen_in") and whole):
+        return None
     event, seen_in = event_spec(label.event, draft), event_spec(label.seen_in, draft)
     matures_us = draft.duration(place, label.matures_after, of="matures_after")
     if event is None or seen_in is None:
@@ -64,8 +67,16 @@ def model_spec(model: Model, pipeline: str, draft: Draft) -> ModelSpec | None:
     """Return a checked model, named as its pipeline unless it has a name; None where it has mistakes."""
     place, name = model.place, model.name or pipeline
     draft.name(place, name, of="a model")
+    whole = [
+        draft.is_a(place, model.label, Label, of="label"),
+        draft.is_a(place, model.estimator, Estimator, of="estimator"),
+        draft.is_a(place, model.view, (list, tuple), of="view"),
+    ]
+    if not all(whole):
+        return None
     label = label_spec(model.label, draft)
-    view = _view(name, model, draft)
+    is_event = isinstance(model.label.event, type) and issubclass(model.label.event, Event)
+    view = _view(name, model, draft) if is_event else None
     training = _training(model, draft)
     for option, known in OPTIONS.items():
         value = getattr(model, option)

@@ -1,13 +1,15 @@
 """Pipelines and their policies."""
 
 import re
+from types import NoneType
 
 from millrace.checks.draft import Draft
 from millrace.checks.models import model_spec
 from millrace.checks.sources import source_spec
+from millrace.files import FileSource
 from millrace.hashing import content_hash
-from millrace.models import Pipeline
-from millrace.policies import Direct, Drift, Floor, Gate, NonInferior, Retrain
+from millrace.models import Model, Pipeline
+from millrace.policies import Direct, Drift, Floor, Gate, NonInferior, Retrain, Rollout
 from millrace.spec import DriftSpec, GateSpec, PipelineSpec, RetrainSpec, RolloutSpec
 
 BUDGET = re.compile(r"1 false page per (\d+) windows")
@@ -16,6 +18,8 @@ BUDGET = re.compile(r"1 false page per (\d+) windows")
 def pipeline_spec(pipeline: Pipeline, draft: Draft) -> PipelineSpec | None:
     """Return a checked pipeline; None where it has mistakes."""
     before = len(draft.mistakes)
+    if not _is_whole(pipeline, draft):
+        return None
     draft.name(pipeline.place, pipeline.name, of="a pipeline")
     model = model_spec(pipeline.model, pipeline.name, draft)
     gates = _gates(pipeline, draft)
@@ -26,6 +30,23 @@ def pipeline_spec(pipeline: Pipeline, draft: Draft) -> PipelineSpec | None:
         return None
     policy_hash = content_hash(gates, rollout, drift, retrain)
     return PipelineSpec(pipeline.name, model, gates, rollout, drift, retrain, source, pipeline.owner, policy_hash)
+
+
+def _is_whole(pipeline: Pipeline, draft: Draft) -> bool:
+    """Return whether every part is of its kind."""
+    place = pipeline.place
+    kinds: tuple[tuple[str, type | tuple[type, ...]], ...] = (
+        ("name", str),
+        ("model", Model),
+        ("gates", (list, tuple)),
+        ("rollout", Rollout),
+        ("drift", Drift),
+        ("retrain", Retrain),
+        ("source", (FileSource, NoneType)),
+        ("owner", (str, NoneType)),
+    )
+    parts = [draft.is_a(place, getattr(pipeline, name), kind, of=name) for name, kind in kinds]
+    return all(parts) and all([draft.is_a(place, gate, Gate, of="a gate") for gate in pipeline.gates])
 
 
 def _gates(pipeline: Pipeline, draft: Draft) -> tuple[GateSpec, ...]:

@@ -19,6 +19,8 @@ def source_spec(source: FileSource, draft: Draft) -> FileSourceSpec | None:
         mend = "list what a row becomes: events=[Sale.from_file(...)]"
         draft.mistake(source.place, "a file source without events", mend=mend)
         return None
+    if not all([draft.is_a(source.place, event, FileEvent, of="an event of the file") for event in source.events]):
+        return None
     time = _time(source.events[0], draft)
     specs = [_event(event, time, draft) for event in source.events]
     if len(draft.mistakes) > before:
