@@ -60,8 +60,8 @@ def parity(case: Case, limits: Mapping[str, Scalar]) -> Verdict:
 def floor(case: Case, limits: Mapping[str, Scalar]) -> Verdict:
     """Pass a candidate that is surely above a floor.
 
-    `at_least` is a floor for `metric` (accuracy, or auc); `above_majority`, the default, is that of always answering the
-    greater class; of several the hardest counts.
+    `at_least` is a floor for `metric` (accuracy, or auc). `above_majority`, the default, is that of always
+    answering the greater class. Of several the hardest counts.
     """
     metric = str(limits.get("metric") or "accuracy")
     if case.rows is None or case.scores is None:
