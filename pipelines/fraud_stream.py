@@ -14,12 +14,13 @@ import argparse
 import heapq
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 
 HOUR_US = 3_600_000_000
+Sent = dict[str, str | float | bool | int]
 START_US = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 
 
@@ -27,7 +28,7 @@ START_US = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 class FraudStream:
     """What the generator is told. Times are event times in microseconds."""
 
-    payments: int = 24_000
+    payments: int = 60_000
     change_at: int = 12_000
     seed: int = 7
     start_us: int = START_US
@@ -35,14 +36,25 @@ class FraudStream:
     cards: int = 400
     merchants: int = 60
 
+    @classmethod
+    def ending_at(cls, end_us: int) -> "FraudStream":
+        """Return the stream whose last chargeback lies just before a time, so that no event comes from the future."""
+        usual = cls()
+        return replace(usual, start_us=end_us - (usual.payments // usual.payments_per_hour + 7) * HOUR_US)
+
     @property
     def change_us(self) -> int:
         """Return the event time of the planted change."""
         return self.start_us + self.change_at * HOUR_US // self.payments_per_hour
 
-    def __iter__(self) -> Iterator[dict[str, str | float | bool | int]]:
+    @property
+    def change_event(self) -> Sent:
+        """Return the first payment of the new concept."""
+        return next(payment for n, (payment, _) in enumerate(self._payments()) if n == self.change_at)
+
+    def __iter__(self) -> Iterator[Sent]:
         """Yield payments and chargebacks in order of event time, `ts` in milliseconds."""
-        waiting: list[tuple[int, int, dict[str, str | float | bool | int]]] = []
+        waiting: list[tuple[int, int, Sent]] = []
         for n, (payment, charged_back_us) in enumerate(self._payments()):
             at_us = int(payment["ts"]) * 1_000
             while waiting and waiting[0][0] <= at_us:
@@ -54,7 +66,7 @@ class FraudStream:
         while waiting:
             yield heapq.heappop(waiting)[2]
 
-    def _payments(self) -> Iterator[tuple[dict[str, str | float | bool | int], int | None]]:
+    def _payments(self) -> Iterator[tuple[Sent, int | None]]:
         rng = np.random.default_rng(self.seed)
         habit = rng.lognormal(3.0, 0.5, self.cards)
         step_us = HOUR_US // self.payments_per_hour
@@ -72,7 +84,7 @@ class FraudStream:
                 amount = habit[card] * rng.uniform(0.05, 0.25)
             odd = in_burst if n >= self.change_at else big
             fraud = rng.random() < (0.96 if odd else 0.02)
-            payment: dict[str, str | float | bool | int] = {
+            payment: Sent = {
                 "type": "transaction",
                 "txn_id": f"t{self.seed}-{n}",
                 "card": f"c{card}",

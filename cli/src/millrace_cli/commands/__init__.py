@@ -4,9 +4,32 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from millrace_cli.commands import alerts, docs, doctor, logs, models, predict, runs, status, topics, train, up, version
+from millrace_cli.commands import (
+    alerts,
+    backtest,
+    check,
+    demo,
+    docs,
+    doctor,
+    init,
+    logs,
+    models,
+    predict,
+    replay,
+    runs,
+    status,
+    topics,
+    train,
+    up,
+    version,
+)
 
 COMMANDS: tuple[Callable[..., None], ...] = (
+    demo.demo,
+    init.init,
+    check.check,
+    backtest.backtest,
+    replay.replay,
     up.up,
     up.down,
     status.status,
