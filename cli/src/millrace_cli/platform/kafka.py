@@ -18,7 +18,14 @@ from millrace_common.errors import Misconfigured
 
 FORMAT_SECONDS_MAX = 60
 ANSWER_SECONDS_MAX = 2.0
-JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.showDateTime=true")
+JVM = (
+    "-Xms128m",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # the first compiler alone: up with half the CPU time, which six services wait for
+    "-XX:-UsePerfData",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+)
 METADATA = struct.pack(">ihhihi?", 15, 3, 5, 1, -1, 0, False)
 """A Metadata v5 request for no topic: its size, api key, version, correlation id, null client id, topics, creation."""
 METADATA_HEAD = struct.Struct(">iiii")
