@@ -74,7 +74,7 @@ def test_the_newest_label_wins_and_null_withdraws() -> None:
 def test_a_default_waits_for_maturity_and_so_does_a_label_beside_it() -> None:
     """With a default all rows count from maturity on and none before, so that early labels are not over-counted."""
     of = lesson(default=False, matures_after_us=10 * SECOND)
-    messages = [row(i) for i in range(21)] + [label(5, True), label(20, True)]
+    messages: list[FeatureRow | Label] = [*(row(i) for i in range(21)), label(5, True), label(20, True)]
     dataset = assembled(messages, of=of)
     assert dataset.event_ids == tuple(f"e{i}" for i in range(11))
     assert dataset.y.tolist() == [int(i == 5) for i in range(11)]
@@ -165,7 +165,12 @@ def test_classes(value: str | float | None, expected: int | None) -> None:
 def test_the_tally_counts_what_the_assembly_finds(default: bool | None) -> None:
     """Counted record by record, shuffled and told twice, it is the number of labelled rows of the assembly."""
     of = lesson(default=default, matures_after_us=10 * SECOND)
-    messages = [*history(40), label(3, None, seen_time_us=99 * SECOND), label(99, True), row(50)]
+    messages: list[FeatureRow | Label] = [
+        *history(40),
+        label(3, None, seen_time_us=99 * SECOND),
+        label(99, True),
+        row(50),
+    ]
     shuffled = [messages[i] for i in np.random.default_rng(4).permutation(len(messages))]
     tally = Tally(of)
     for entry in entries(shuffled) * 2:

@@ -17,7 +17,7 @@ def test_metrics_agree_with_scikit_learn() -> None:
     """AUC (with ties) and log loss are the known ones, inside their intervals."""
     rng = np.random.default_rng(0)
     truths = (rng.random(500) < 0.3).astype(np.int8)
-    scores = np.round(np.clip(truths * 0.2 + rng.random(500) * 0.8, 0, 1), 2)
+    scores = np.round(np.clip(truths * 0.2 + rng.random(500) * 0.8, 0, 1), 2).astype(np.float64)
     measured = measure(scores, truths, threshold=0.5)
     assert measured["auc"].value == pytest.approx(roc_auc_score(truths, scores), abs=1e-6)
     assert measured["log_loss"].value == pytest.approx(log_loss(truths, np.clip(scores, 1e-7, 1 - 1e-7)), abs=1e-6)

@@ -1,7 +1,8 @@
 """The trainer's own state in SQLite: runs and requests. Calls are short and block; `:memory:` serves the backtest."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +27,16 @@ create index if not exists waiting on requests (ordinal) where waits;
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SqliteRuns:
-    """Every run and request, newest last. A run is open until it has an end."""
+    """Every run and request, newest last. A run is open until it has an end.
+
+    What is asked for at every batch is remembered until the next write; one process writes.
+    """
 
     connection: sqlite3.Connection
+    _open: list[Run] | None = None
+    _waiting: list[Request] | None = None
 
     @classmethod
     def open(cls, path: Path | None) -> "SqliteRuns":
@@ -57,7 +63,9 @@ class SqliteRuns:
 
     def record(self, runs: Sequence[Run]) -> None:
         """Record runs to be done; a run that is known stays as it is. Its request waits no longer."""
-        with self.connection:
+        if not runs:
+            return
+        with self._writing():
             for run in runs:
                 self.connection.execute(
                     "insert or ignore into runs (run_id, model, bootstrap, status, body) values (?, ?, ?, ?, ?)",
@@ -70,7 +78,7 @@ class SqliteRuns:
     def end(self, run: Run, candidate: Candidate) -> None:
         """Note the last word about a run."""
         ended = msgspec.structs.replace(run, candidate=candidate)
-        with self.connection:
+        with self._writing():
             self.connection.execute(
                 "update runs set status = ?, body = ? where run_id = ?",
                 (candidate.status, msgspec.json.encode(ended), run.task.run_id),
@@ -78,7 +86,9 @@ class SqliteRuns:
 
     def open_runs(self) -> list[Run]:
         """Return the runs to be done, oldest first."""
-        return self._runs("where status = 'started' order by ordinal")
+        if self._open is None:
+            self._open = self._runs("where status = 'started' order by ordinal")
+        return list(self._open)
 
     def get(self, run_id: str) -> Run | None:
         """Return one run."""
@@ -94,7 +104,7 @@ class SqliteRuns:
 
     def ask(self, requests: Sequence[Request]) -> None:
         """Note requests. Of a model's requests the newest waits; one that was noted before changes nothing."""
-        with self.connection:
+        with self._writing():
             for request in requests:
                 noted = self.connection.execute(
                     "insert or ignore into requests (request_id, model, waits, body) values (?, ?, 1, ?)",
@@ -113,8 +123,17 @@ class SqliteRuns:
 
     def waiting(self) -> list[Request]:
         """Return the requests that wait, oldest first."""
-        found = self.connection.execute("select body from requests where waits order by ordinal")
-        return [msgspec.json.decode(body, type=Request) for (body,) in found]
+        if self._waiting is None:
+            found = self.connection.execute("select body from requests where waits order by ordinal")
+            self._waiting = [msgspec.json.decode(body, type=Request) for (body,) in found]
+        return list(self._waiting)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write in one transaction, and forget what was remembered."""
+        self._open = self._waiting = None
+        with self.connection:
+            yield
 
     def _runs(self, where: str, *values: str | int) -> list[Run]:
         found = self.connection.execute(f"select body from runs {where}", values)
