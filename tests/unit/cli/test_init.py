@@ -1,8 +1,10 @@
 """`millrace init` and `millrace check`: from a team's own file to a pipeline that loads and gives events."""
 
+import doctest
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,13 +16,14 @@ from typer.testing import CliRunner, Result
 from millrace.loading import load
 from millrace_cli.commands.check import check
 from millrace_cli.commands.init import init
+from millrace_cli.starter import choices, text
 from millrace_common.errors import Misconfigured
 from millrace_engine.events import compile_events
 from millrace_engine.files import FileEvent, events_of
 from millrace_ingest.adapters.files import rows
 
 LOANS = """\
-when,Customer-ID,amount,2nd rate,class,approved,remark,note"s
+when,Customer-ID,amount,2nd rate,class,approved,remark,"note""s\\"
 2024-05-01 10:00:00,a,10.5,1,x,YES,,fine
 2024-05-01 10:00:00,b,11,,y,NO,,
 2024-05-01 11:30:00,a,12.5,3,x,NO,,late
@@ -181,3 +184,11 @@ def test_check_shows_the_shipped_pipelines(pipeline: str) -> None:
         assert word in result.output
     shown = json.loads(run(check, pipeline, "--json").stdout)
     assert shown["hash"] == load([pipeline]).hash
+
+
+@pytest.mark.parametrize("module", [choices, text])
+def test_examples_in_docstrings_hold(module: ModuleType) -> None:
+    """Every example in a docstring gives what it says."""
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed

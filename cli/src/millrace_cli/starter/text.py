@@ -181,8 +181,8 @@ def _truth(label: Looked) -> str:
 def quoted(text: str) -> str:
     """Return text as a Python literal in double quotes.
 
-    >>> print(quoted('say "a"'))
-    "say \\\\"a\\\\""
+    >>> quoted("class")
+    '"class"'
     """
     return f'"{_printable(text)}"'
 
