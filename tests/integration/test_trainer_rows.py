@@ -11,7 +11,6 @@ from millrace.spec import TrainingSpec
 from millrace_common.errors import Fenced, Unavailable
 from millrace_common.job import run_inline
 from millrace_common.records import TopicPartition
-from millrace_trainer.adapters import delta_rows
 from millrace_trainer.adapters.delta_rows import DeltaRows, read_entries
 from millrace_trainer.adapters.memory_rows import MemoryRows
 from millrace_trainer.adapters.sqlite_runs import SqliteRuns
@@ -103,10 +102,10 @@ async def test_a_table_that_went_back_is_noticed(tmp_path: Path) -> None:
     assert await (await opened(tmp_path)).start(AT) == 10
 
 
-async def test_small_files_are_compacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_small_files_are_compacted(tmp_path: Path) -> None:
     """After some commits the files are merged; rows, cursor and fencing stay as they were."""
-    monkeypatch.setattr(delta_rows, "COMMITS_PER_COMPACTION", 8)
     rows = await opened(tmp_path)
+    rows.commits_per_compaction = 8
     for first in range(0, 40, 5):
         await rows.append(AT, first + 5, entries(first, first + 5))
     assert len(DeltaTable(str(tmp_path / "rows")).file_uris()) == 1

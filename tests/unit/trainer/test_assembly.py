@@ -56,7 +56,7 @@ def test_nothing_at_or_past_the_cut_is_seen() -> None:
 
 def test_the_newest_label_wins_and_null_withdraws() -> None:
     """Of several labels the newest by seen time, then by the log, counts; null takes the label back."""
-    messages = [
+    messages: list[FeatureRow | Label] = [
         row(0),
         label(0, True, seen_time_us=9),
         label(0, False, seen_time_us=8),

@@ -54,6 +54,7 @@ class DeltaRows:
     artifacts_url: str
     topic: str
     _table: DeltaTable
+    commits_per_compaction: int = COMMITS_PER_COMPACTION
     _ends: dict[int, int] = field(default_factory=dict)
     _commits: int = 0
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -73,7 +74,7 @@ class DeltaRows:
             await _answered(lambda: self._commit(at, end, table))
             self._ends[at.partition] = end
             self._commits += 1
-            if self._commits % COMMITS_PER_COMPACTION == 0:
+            if self._commits % self.commits_per_compaction == 0:
                 await _answered(self._compact)
 
     def ends(self) -> Ends:

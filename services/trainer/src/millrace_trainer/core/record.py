@@ -40,8 +40,7 @@ class Account:
 
 def record(account: Account) -> bytes:
     """Return record.json."""
-    task, facts = account.task, account.facts
-    lesson = task.lesson
+    task, lesson = account.task, account.task.lesson
     content: dict[str, Any] = {
         "format": 1,
         "model": task.model,
@@ -57,24 +56,8 @@ def record(account: Account) -> bytes:
             "matures_after_us": lesson.matures_after_us,
             "policy": LABEL_POLICY,
         },
-        "data": {
-            **msgspec.to_builtins(facts),
-            "dataset_digest": account.dataset_digest,
-            "rows_max": lesson.rows_max,
-            "train_from": task.train_from,
-            "split_method": SPLIT_METHOD,
-            "tune_share": lesson.tune_share,
-            "gate_share": lesson.gate_share,
-            "splits": account.splits,
-        },
-        "estimator": {
-            "name": task.estimator,
-            "params": account.params,
-            "rounds": account.rounds,
-            "seed": task.seed,
-            "threads": 1,
-            "search": None,
-        },
+        "data": _data(account),
+        "estimator": _estimator(account),
         "threshold": {"value": account.threshold, "rule": THRESHOLD_RULE},
         "metrics": account.metrics,
         "onnx": {**account.onnx, "parity": account.parity},
@@ -82,6 +65,31 @@ def record(account: Account) -> bytes:
         "environment": account.environment,
     }
     return msgspec.json.format(msgspec.json.encode(content, order="deterministic"), indent=1)
+
+
+def _data(account: Account) -> dict[str, Any]:
+    task, lesson = account.task, account.task.lesson
+    return {
+        **msgspec.to_builtins(account.facts),
+        "dataset_digest": account.dataset_digest,
+        "rows_max": lesson.rows_max,
+        "train_from": task.train_from,
+        "split_method": SPLIT_METHOD,
+        "tune_share": lesson.tune_share,
+        "gate_share": lesson.gate_share,
+        "splits": account.splits,
+    }
+
+
+def _estimator(account: Account) -> dict[str, Any]:
+    return {
+        "name": account.task.estimator,
+        "params": account.params,
+        "rounds": account.rounds,
+        "seed": account.task.seed,
+        "threads": 1,
+        "search": None,
+    }
 
 
 def card(account: Account) -> bytes:
