@@ -14,6 +14,7 @@ EVERYTHING = (*PRODUCT, "tests", "benchmarks")
 
 
 def modules(*folders: str) -> Iterator[Path]:
+    """Yield the Python files of folders."""
     for folder in folders:
         yield from sorted(path for path in (ROOT / folder).rglob("*.py") if ".venv" not in path.parts)
 

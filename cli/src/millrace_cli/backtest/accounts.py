@@ -133,12 +133,17 @@ def _rows_and_labels(log: Log, pipeline: PipelineSpec) -> tuple[dict[str, Featur
                 seen[message.event_id] = message
     labels = {e: (m.append_time_us, bool(m.value)) for e, m in seen.items() if m.value is not None and e in rows}
     if label.default is not None:
-        end_us = max((row.event_time_us for row in rows.values()), default=0)
-        for event_id, row in rows.items():
-            mature_us = row.event_time_us + label.matures_after_us
-            if event_id not in labels and mature_us <= end_us:
-                labels[event_id] = (mature_us, bool(label.default))
+        labels = _matured(rows, labels, default=bool(label.default), after_us=label.matures_after_us)
     return rows, labels
+
+
+def _matured(
+    rows: Mapping[str, FeatureRow], labels: Mapping[str, tuple[int, bool]], *, default: bool, after_us: int
+) -> dict[str, tuple[int, bool]]:
+    """Return the labels of events old enough for a default; younger ones would count only where the truth was early."""
+    end_us = max((row.event_time_us for row in rows.values()), default=0)
+    mature = {event_id: row.event_time_us + after_us for event_id, row in rows.items()}
+    return {event_id: labels.get(event_id, (at_us, default)) for event_id, at_us in mature.items() if at_us <= end_us}
 
 
 class _Known:

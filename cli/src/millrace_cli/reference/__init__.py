@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from millrace_cli.reference import asyncapi, messages, settings, topics
+from millrace_cli.reference import asyncapi, messages, metrics, settings, topics
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "topics.md": topics.page,
     "messages.md": messages.page,
     "settings.md": settings.page,
+    "metrics.md": metrics.page,
     "asyncapi.json": asyncapi.document,
     **{f"schemas/{name}.json": schema for name, schema in messages.schemas().items()},
 }

@@ -1,17 +1,29 @@
 """The page on settings."""
 
-from importlib import import_module
+from collections.abc import Mapping
 
 from pydantic.fields import FieldInfo
 
+import millrace_features.settings
+import millrace_ingest.settings
+import millrace_monitor.settings
+import millrace_serving.settings
+import millrace_trainer.settings
 from millrace_common.settings import CommonSettings
 
-SERVICES = ("ingest", "features", "trainer", "gatekeeper", "serving", "monitor")
+SERVICES: Mapping[str, type[CommonSettings]] = {
+    "ingest": millrace_ingest.settings.Settings,
+    "features": millrace_features.settings.Settings,
+    "trainer": millrace_trainer.settings.Settings,
+    "gatekeeper": CommonSettings,
+    "serving": millrace_serving.settings.Settings,
+    "monitor": millrace_monitor.settings.Settings,
+}
 
 
 def page() -> str:
     """Return the tables of settings as Markdown."""
-    own = "\n".join(_service(name) for name in SERVICES)
+    own = "\n".join(_service(name, settings) for name, settings in SERVICES.items())
     return f"""# Settings
 
 Read once, from the environment, when a process starts. How a model behaves stands in the pipeline file, never here.
@@ -23,8 +35,7 @@ Read once, from the environment, when a process starts. How a model behaves stan
 {own}"""
 
 
-def _service(name: str) -> str:
-    settings: type[CommonSettings] = import_module(f"millrace_{name}.settings").Settings
+def _service(name: str, settings: type[CommonSettings]) -> str:
     rows = _rows(settings, skip=tuple(CommonSettings.model_fields))
     return f"## {name}\n\n| variable | default |\n|---|---|\n{rows}\n" if rows else f"## {name}\n\nNone of its own.\n"
 
