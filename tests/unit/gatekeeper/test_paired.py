@@ -16,7 +16,7 @@ def scored(seed: int, n: int, *, ties: bool = False) -> tuple[np.ndarray, np.nda
     labels[:2], labels[2:4] = True, False
     first = labels + rng.normal(size=n)
     second = 0.7 * first + 0.7 * rng.normal(size=n)
-    return labels, *(np.round(s, 1) if ties else s for s in (first, second))
+    return (labels, np.round(first, 1), np.round(second, 1)) if ties else (labels, first, second)
 
 
 @given(st.integers(0, 10_000), st.integers(6, 80), st.booleans())

@@ -21,7 +21,7 @@ def shares(true: float, error: float, *, true_other: float | None = None) -> dic
         rule({"auc": Interval(a, error, QUANTILE, 500), "accuracy": Interval(b, error, QUANTILE, 500)}, MARGIN)
         for a, b in both
     ]
-    return {ruling: found.count(ruling) / DRAWS for ruling in ("pass", "fail", "inconclusive")}  # type: ignore[arg-type]  # literals
+    return {ruling: found.count(ruling) / DRAWS for ruling in ("pass", "fail", "inconclusive")}
 
 
 @pytest.mark.parametrize("error", ERRORS)
