@@ -165,6 +165,17 @@ async def test_a_store_that_went_back_is_noticed(kind: str, url: str, loss: str)
         assert await port.writer().take(SLOT) == (Cursor(6, {}) if before else None)
 
 
+async def test_a_slot_that_was_taken_away_is_closed(kind: str, url: str) -> None:
+    """What is still in flight when a partition is revoked cannot be stored any more."""
+    async with opened(kind, url) as port:
+        writer = port.writer()
+        await writer.take(SLOT)
+        writer.forget(SLOT)
+        with pytest.raises(Fenced):
+            await writer.write(SLOT, {KEY: value(5)}, Cursor(6, {}))
+        assert await port.snapshot() == {}
+
+
 async def test_within_a_set_only_newer_offsets_overwrite(kind: str, url: str) -> None:
     """A value never goes back to an older offset; of another set of groups it is replaced whatever its offset."""
     async with opened(kind, url) as port:

@@ -106,7 +106,7 @@ class OnlineWriter:
 
     async def load(self, slot: Slot, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of `keys`, read together with the cursor record. Raises Fenced where it is another's."""
-        left, values = self._left[slot] or b"", list[bytes | None]()
+        left, values = self._as_left(slot) or b"", list[bytes | None]()
         for first in range(0, len(keys), _KEYS_MAX):
             named = [slot.cursor_key, *keys[first : first + _KEYS_MAX]]
             answer = await self._tried(lambda named=named: self._load(keys=named, args=[left]))  # type: ignore[misc]  # mypy cannot type a lambda with a default
@@ -117,7 +117,7 @@ class OnlineWriter:
 
     async def write(self, slot: Slot, values: Mapping[str, bytes], cursor: Cursor) -> None:
         """Store values and the cursor in one call. Raises Fenced where the record is not as this writer left it."""
-        left = self._left[slot] or b""
+        left = self._as_left(slot) or b""
         self._calls += 1
         record = cursor_record(slot, cursor, f"{self._incarnation}.{self._calls}")
         keys = [slot.cursor_key, *values]
@@ -127,12 +127,17 @@ class OnlineWriter:
 
     async def check(self, slot: Slot) -> None:
         """Raise Fenced where the cursor record is not as this writer left it."""
-        if await self._tried(lambda: self._client.get(slot.cursor_key)) != self._left[slot]:
+        if await self._tried(lambda: self._client.get(slot.cursor_key)) != self._as_left(slot):
             raise _fenced(slot, "idle check")
 
     def forget(self, slot: Slot) -> None:
         """Forget a slot that was taken away."""
         self._left.pop(slot, None)
+
+    def _as_left(self, slot: Slot) -> bytes | None:
+        if slot not in self._left:
+            raise Fenced(f"{slot.cursor_key} was taken away")
+        return self._left[slot]
 
     async def _tried(self, call: Callable[[], Awaitable[T]]) -> T:
         try:

@@ -51,7 +51,7 @@ class MemoryOnline:
 
     async def check(self, slot: Slot) -> None:
         """Raise Fenced where the cursor record is not as this writer left it."""
-        if self.held.get(slot.cursor_key) != self._left[slot]:
+        if slot not in self._left or self.held.get(slot.cursor_key) != self._left[slot]:
             raise Fenced(f"{slot.cursor_key}: another owner wrote it, or the store went back")
 
     def forget(self, slot: Slot) -> None:
