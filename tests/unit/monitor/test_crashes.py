@@ -18,6 +18,7 @@ from millrace_common.host import Host
 from millrace_common.messages import Alert
 from millrace_common.records import Batch, Outgoing, Record, TopicPartition
 from millrace_common.service import Service
+from millrace_common.simulate import Simulation
 from millrace_monitor.adapters import SqliteState
 from millrace_monitor.core.saved import Changes
 from millrace_monitor.service import build
@@ -142,6 +143,40 @@ async def test_killed_anywhere_it_says_the_same(tmp_path: Path, seed: int) -> No
         copies[dict(one.headers)["ce_id"]].add(one.value)
     assert all(len(values) == 1 for values in copies.values())
     assert len(rough.published) >= len(calm.published)
+
+
+async def test_an_incident_s_story_goes_on_over_restarts(tmp_path: Path) -> None:
+    """Restarted between every two steps, an incident, its request and its loop still count one row of revisions."""
+    world, clock = World(np.random.default_rng(8)), VirtualClock(START_US)
+    bus = MemoryBus(clock)
+    declared = deployment(retrain=RetrainSpec(rows_min=100))
+
+    async def play(*sent: Outgoing) -> list[Alert]:
+        async with SqliteState.open(tmp_path / "s.sqlite") as state:
+            service = build(Host(declared, bus, clock, "0", "test"), state=state, artifacts=world.artifacts)
+            simulation = Simulation(bus, clock, [service])
+            await bus.publish(sent)
+            await simulation.advance_to(clock.now_us() + 5_000_000)
+        said = [decode(record) for record in bus.log["drift-alerts"][0]]
+        return [one for one in said if isinstance(one, Alert)]
+
+    await play(world.promote(), *(one for _ in range(300) for one in world.row(right=0.8)))
+    said = await play(*(one for _ in range(300) for one in world.row(right=0.4)))
+    asked = said[-1].retrain
+    assert asked is not None
+    await play(world.candidate(asked.request_id, "c2"))
+    await play(world.promote(candidate_id="c2"))
+    said = await play(*(one for _ in range(5) for one in world.row(right=0.8)))
+
+    story = [(one.kind, one.state, one.revision) for one in said if one.incident_id == said[0].incident_id]
+    assert story == [
+        ("performance", "firing", 1),
+        ("retrain", "requested", 2),
+        ("performance", "resolved", 3),
+        ("retrain", "closed", 4),
+        ("loop", "closed", 5),
+    ]
+    assert [one.causation_id for one in said[1:]] == [one.alert_id for one in said[:-1]]
 
 
 async def test_steps_are_stored_in_the_order_in_which_they_were_handled(tmp_path: Path) -> None:

@@ -220,9 +220,10 @@ class Monitor:
         if batch is not None:
             self.positions[batch.at] = batch.end
             cause = batch.end - 1
-        cut = [watch for watch in self.watches.values() if watch.intake.is_due]
+        now_us = self.clock.now_us()
+        cut = [watch for watch in self.watches.values() if watch.intake.is_due(now_us)]
         for watch in cut:
-            watch.intake.take_cut(self._ends(), self.clock.now_us())
+            watch.intake.take_cut(self._ends(), now_us)
         publish = [*letters, *(encode(alert, cause_offset=cause) for alert in said)]
         changes = self._changes(batch, documents or {})
         return Outcome(publish, partial(self._store, self.turns.take(), changes, cut))

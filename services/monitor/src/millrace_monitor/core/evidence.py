@@ -9,7 +9,7 @@ from millrace_monitor.core.concept import Concept, Split, split_of
 from millrace_monitor.core.cut import Promoted
 from millrace_monitor.core.drift import CALM, Reading, ranked, read
 from millrace_monitor.core.histograms import counts_of, digest
-from millrace_monitor.core.incident import Incident, Severity
+from millrace_monitor.core.incident import CALM_LABELS, Incident, Severity
 from millrace_monitor.core.join import Graded
 from millrace_monitor.core.pager import Pager
 from millrace_monitor.core.profile import Profile
@@ -111,13 +111,12 @@ def _open_performance(case: Case, split: Split, facts: Window, speaker: Speaker)
     label = speaker.pipeline.model.label.name
     incident = case.incidents["performance"] = speaker.open("performance", label, case.champion, _severity(split))
     incident.changed_us = split.since_us
-    incident.labelled_at_change = max(0, case.labelled - split.n)
     _say_performance(case, incident, "firing", facts, speaker)
 
 
 def _follow_performance(case: Case, incident: Incident, concept: Concept, facts: Window, speaker: Speaker) -> None:
     """Tell that it got worse still, or that it is over."""
-    if incident.reads(is_calm=concept.level < CALM * concept.budget):
+    if incident.reads(is_calm=concept.level < CALM * concept.budget, readings=facts.n, enough=CALM_LABELS):
         del case.incidents["performance"]
         _say_performance(case, incident, "resolved", facts, speaker)
         concept.split = None

@@ -4,14 +4,15 @@ from typing import Literal
 
 import msgspec
 
-CALM_CUTS = 3
+CALM_WINDOWS = 3
+CALM_LABELS = 150
 Severity = Literal["info", "warning", "error", "fatal"]
 IncidentKind = Literal["drift", "quality", "performance", "serving", "retrain"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error", "fatal")
 
 
 class Incident(msgspec.Struct):
-    """One thing that is wrong. `revision` counts what was said of it; `calm` the good readings in a row."""
+    """One thing that is wrong. `calm` counts the good readings in a row: windows, or labels."""
 
     incident_id: str
     kind: IncidentKind
@@ -21,15 +22,14 @@ class Incident(msgspec.Struct):
     severity: Severity
     opened_us: int
     labelled_at_change: int
+    labelled_since: int = 0
     changed_us: int | None = None
-    revision: int = 0
     calm: int = 0
-    last_alert_id: str | None = None
 
-    def reads(self, *, is_calm: bool) -> bool:
-        """Take one more reading; say whether the incident is over: three calm ones in a row."""
-        self.calm = self.calm + 1 if is_calm else 0
-        return self.calm >= CALM_CUTS
+    def reads(self, *, is_calm: bool, readings: int = 1, enough: int = CALM_WINDOWS) -> bool:
+        """Take more readings; say whether the incident is over: enough calm ones in a row."""
+        self.calm = self.calm + readings if is_calm else 0
+        return self.calm >= enough
 
     def rises(self, severity: Severity) -> bool:
         """Take a severity; say whether it is worse than any before."""

@@ -15,6 +15,7 @@ from millrace_monitor.core.profile import Profile
 from millrace_monitor.core.windows import Windows
 
 LABELS_PER_CUT = 50
+LABELS_WAIT_US = 60_000_000
 VERSIONS_MAX = 100
 
 
@@ -41,6 +42,7 @@ class Gathered(msgspec.Struct):
     asked: int = 0
     cuts: int = 0
     cut_ends: Offsets = {}
+    cut_us: int = 0
     cut: Cut | None = None
     """Taken, not judged yet."""
 
@@ -129,13 +131,14 @@ class Intake:
         self.gathered.notes.append(note)
         self.changed = True
 
-    @property
-    def is_due(self) -> bool:
-        """Say whether there is something to judge and no cut that waits for it."""
+    def is_due(self, now_us: int) -> bool:
+        """Say whether there is something to judge and no cut that waits for it; a few labels wait a minute for more."""
         gathered = self.gathered
-        return gathered.cut is None and bool(
-            gathered.notes or gathered.closed or len(gathered.graded) >= LABELS_PER_CUT
-        )
+        if gathered.cut is not None:
+            return False
+        labels = len(gathered.graded)
+        is_old = labels > 0 and now_us - gathered.cut_us >= LABELS_WAIT_US
+        return is_old or labels >= LABELS_PER_CUT or bool(gathered.notes or gathered.closed)
 
     def take_cut(self, ends: Offsets, at_us: int) -> None:
         """Freeze what was gathered. `ends` are the positions read so far, as [0, end)."""
@@ -151,7 +154,7 @@ class Intake:
             labelled=gathered.labelled,
             notes=gathered.notes,
         )
-        gathered.cut_ends = ends
+        gathered.cut_ends, gathered.cut_us = ends, at_us
         gathered.closed, gathered.graded, gathered.notes = [], [], []
         self.changed = True
 

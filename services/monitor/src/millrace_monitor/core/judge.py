@@ -16,7 +16,7 @@ from millrace_monitor.core.incident import Incident
 from millrace_monitor.core.pager import Pager
 from millrace_monitor.core.policy import Request, Requests, Wanted
 from millrace_monitor.core.profile import Profile
-from millrace_monitor.core.speaker import Speaker
+from millrace_monitor.core.speaker import Speaker, Thread
 from millrace_monitor.core.trail import Trail
 
 LOOPS_MAX = 100
@@ -37,10 +37,11 @@ class Judge(msgspec.Struct):
     readings: tuple[Reading, ...] = ()
     """Of the last window that was judged."""
     labelled: int = 0
+    threads: dict[str, Thread] = {}
 
     def judge(self, cut: Cut, pipeline: PipelineSpec, profiles: Mapping[str, Profile]) -> list[Alert]:
         """Take the next cut and return what is to be said, in order."""
-        speaker = Speaker(pipeline, cut)
+        speaker = Speaker(pipeline, cut, self.threads)
         self.labelled = cut.labelled
         self.trail.add(cut)
         judged = self.champion
@@ -51,6 +52,7 @@ class Judge(msgspec.Struct):
             self._weigh(speaker, profiles)
         self._settle(speaker)
         self._close_loop(speaker)
+        self._count()
         wanted = self.requests.wanted(
             pipeline.retrain, incidents=self.incidents, labelled=self.labelled, now_us=cut.at_us
         )
@@ -93,7 +95,7 @@ class Judge(msgspec.Struct):
         """Start anew for another champion; what was wrong with the last one is over."""
         for kind, incident in sorted(self.incidents.items()):
             speaker.say(incident, incident.kind, "resolved").with_(
-                causes=(Cause(cause=f"promotion of version {note.version}", share=1.0),), severity="info"
+                causes=(Cause(cause=f"promotion of version {note.version}", share=1.0),)
             )
             del self.incidents[kind]
         self.champion = note
@@ -107,6 +109,13 @@ class Judge(msgspec.Struct):
             speaker.say(incident, "serving", "firing").with_(
                 causes=(Cause(cause="the artifact's profile could not be read: drift is not watched", share=1.0),)
             )
+
+    def _count(self) -> None:
+        """Count the labelled rows after each change; of a worse model those that were graded, which may come later."""
+        for incident in self.incidents.values():
+            incident.labelled_since = self.labelled - incident.labelled_at_change
+            if incident.kind == "performance" and self.concept is not None and self.concept.split is not None:
+                incident.labelled_since = self.concept.split.n
 
     def _settle(self, speaker: Speaker) -> None:
         request = self.requests.open

@@ -143,8 +143,8 @@ class Requests(msgspec.Struct):
         ):
             incident = incidents.get(kind)
             rows_min = retrain.rows_min * back_off
-            if is_on and incident is not None and labelled - incident.labelled_at_change >= rows_min:
-                return Wanted(reason, f"{incident.incident_id}.{incident.revision}", rows_min, incident)
+            if is_on and incident is not None and incident.labelled_since >= rows_min:
+                return Wanted(reason, f"{incident.incident_id}.{incident.labelled_since}", rows_min, incident)
         return self._by_schedule(retrain, labelled=labelled, now_us=now_us, back_off=back_off)
 
     def _by_schedule(self, retrain: RetrainSpec, *, labelled: int, now_us: int, back_off: int) -> Wanted | None:

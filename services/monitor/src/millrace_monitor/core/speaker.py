@@ -13,7 +13,15 @@ from millrace_monitor.core.cut import Cut, Promoted
 from millrace_monitor.core.incident import Incident, IncidentKind, Severity
 
 Said = Literal["drift", "quality", "performance", "serving", "retrain", "loop"]
+THREADS_MAX = 200
 State = Literal["firing", "updated", "resolved", "requested", "closed"]
+
+
+class Thread(msgspec.Struct, frozen=True):
+    """How far the story of one incident was told: an alert of it, a request because of it and its loop share it."""
+
+    revision: int = 0
+    alert_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,7 @@ class Speaker:
 
     pipeline: PipelineSpec
     cut: Cut
+    threads: dict[str, Thread]
     said: list[Alert] = field(default_factory=list)
 
     def open(self, kind: IncidentKind, subject: str, champion: Promoted | None, severity: Severity) -> Incident:
@@ -42,14 +51,15 @@ class Speaker:
 
     def say(self, incident: Incident, kind: Said, state: State) -> "Draft":
         """Begin the next revision of an incident; facts are added to the draft, then it is said."""
-        incident.revision += 1
+        before = self.threads.get(incident.incident_id, Thread())
+        revision = before.revision + 1
         told = Alert(
-            alert_id=alert_id(incident.incident_id, incident.revision),
+            alert_id=alert_id(incident.incident_id, revision),
             incident_id=incident.incident_id,
-            revision=incident.revision,
+            revision=revision,
             kind=kind,
             state=state,
-            severity=incident.severity if kind == incident.kind else "info",
+            severity=incident.severity if kind == incident.kind and state in ("firing", "updated") else "info",
             owner=self.pipeline.owner,
             model=self.pipeline.model.name,
             version=incident.version or None,
@@ -59,9 +69,11 @@ class Speaker:
             replay=_replay(self.cut.offsets),
             at_us=self.cut.at_us,
             correlation_id=incident.incident_id,
-            causation_id=incident.last_alert_id,
+            causation_id=before.alert_id,
         )
-        incident.last_alert_id = told.alert_id
+        self.threads[incident.incident_id] = Thread(revision, told.alert_id)
+        if len(self.threads) > THREADS_MAX:
+            del self.threads[next(iter(self.threads))]
         return Draft(self, told)
 
 

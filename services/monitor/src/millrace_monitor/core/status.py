@@ -133,7 +133,7 @@ def _incidents(judge: Judge) -> tuple[IncidentStatus, ...]:
             one.severity,
             one.opened_us,
             one.changed_us,
-            one.revision,
+            judge.threads[one.incident_id].revision,
         )
         for _, one in sorted(judge.incidents.items())
     )

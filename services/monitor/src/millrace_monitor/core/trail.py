@@ -7,15 +7,20 @@ from millrace_common.messages.alert import ChangePoint
 from millrace_monitor.core.cut import Cut
 
 STEPS_MAX = 500
+LABELS_APART = 25
 
 
 class Trail(msgspec.Struct):
     """The newest cuts: the watermark and the end offsets of each."""
 
     steps: list[tuple[int, Offsets]] = []
+    labelled: int = 0
 
     def add(self, cut: Cut) -> None:
-        """Take the next cut."""
+        """Take the next cut, unless hardly anything was labelled since the last."""
+        if self.steps and not cut.windows and cut.labelled - self.labelled < LABELS_APART:
+            return
+        self.labelled = cut.labelled
         self.steps.append((cut.watermark_us, cut.offsets))
         del self.steps[:-STEPS_MAX]
 
