@@ -12,7 +12,8 @@ from millrace_common.service import Outcome
 from millrace_trainer.core.plan import Course
 from millrace_trainer.core.task import Given
 
-STATUS = {"unknown-run": 404, "unknown-model": 404, "run-ended": 409}
+STATUS = {"unknown-run": 404, "unknown-model": 404, "run-ended": 409, "too-large": 413}
+BODY_BYTES_MAX = 256 << 20
 ONNX_TYPES = ("application/octet-stream", "application/onnx", "application/x-onnx")
 
 
@@ -83,7 +84,7 @@ def app(trainer: Trainer, imports: Imports, publisher: Publisher) -> FastAPI:
 
 
 async def _model_in(request: Request, imports: Imports) -> bytes:
-    body = await request.body()
+    body = await _body(request)
     if request.headers.get("content-type", "").split(";")[0].strip().lower() in ONNX_TYPES:
         return body
     try:
@@ -92,6 +93,15 @@ async def _model_in(request: Request, imports: Imports) -> bytes:
         text = f'send {{"uri": ...}} or the file as {ONNX_TYPES[0]}: {error}'
         raise Refused("import-unreadable", text, field="body") from error
     return await imports.fetch(where.uri)
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_BYTES_MAX:
+            raise Refused("too-large", f"more than {BODY_BYTES_MAX} bytes", field="body")
+    return bytes(body)
 
 
 async def _settle(publisher: Publisher, outcome: Outcome) -> None:
