@@ -10,6 +10,7 @@ from tests.fakes.gatekeeper import MemoryArtifacts, World, artifact_files, candi
 from millrace.spec import GateSpec
 from millrace_common.errors import Refused
 from millrace_common.messages import Candidate
+from millrace_common.messages.candidate import Metric
 from millrace_common.messages.promotion import Verdict
 from millrace_gatekeeper.adapters import gate_files, onnx_graphs, onnx_scores
 from millrace_gatekeeper.core.evidence import Case, Incumbent
@@ -185,6 +186,27 @@ def test_the_floor_is_inconclusive_near_it_and_says_how_many_rows_would_do(good:
     near = verdict(good, "floor", at_least=(value or 0) - 0.005)
     assert near.verdict == "inconclusive"
     assert (near.n_needed or 0) > WORLD.n
+
+
+def test_an_undecided_floor_does_not_keep_a_champion_that_is_no_better(good: Case) -> None:
+    """What serves is not surely above it either: the comparison of the two decides, not the floor."""
+    near = (verdict(good, "floor").value or 0) - 0.005
+
+    assert verdict(against(good, BAD), "floor", at_least=near).verdict == "skipped"
+    assert verdict(against(good, GOOD), "floor", at_least=near - 0.002).verdict == "skipped"
+    assert verdict(against(good, BAD), "floor", at_least=near + 0.2).verdict == "fail"
+    assert verdict(good, "floor", at_least=near).verdict == "inconclusive"
+
+
+def test_the_majority_is_that_of_the_rows_fitted(good: Case) -> None:
+    """A guess must be made before the gate rows are seen."""
+    rare = Metric(value=0.1, n=100)
+    told = msgspec.structs.replace(good.candidate, metrics={"fit": {"positive": rare}})
+    assert good.rows is not None
+
+    found = verdict(replace(good, candidate=told), "floor")
+
+    assert found.limit == pytest.approx(1 - good.rows.labels.mean())
 
 
 def test_of_two_floors_the_harder_counts(good: Case) -> None:

@@ -61,7 +61,9 @@ def floor(case: Case, limits: Mapping[str, Scalar]) -> Verdict:
     """Pass a candidate that is surely above a floor.
 
     `at_least` is a floor for `metric` (accuracy, or auc). `above_majority`, the default, is that of always
-    answering the greater class. Of several the hardest counts.
+    answering the class that was the greater one in the rows fitted: what one could have guessed before. The hardest
+    floor counts. Where it stays undecided and the champion is not surely above it on the same rows either, the gate is
+    skipped: it would only keep what is no better.
     """
     metric = str(limits.get("metric") or "accuracy")
     if case.rows is None or case.scores is None:
@@ -69,20 +71,23 @@ def floor(case: Case, limits: Mapping[str, Scalar]) -> Verdict:
     few = _too_few(case.rows.labels, metric)
     if few:
         return Verdict(gate="floor", verdict="inconclusive", n=case.rows.n, n_needed=ROWS_MIN, blocking=True, why=few)
-    found, lowest = _above_floor(case.rows, _metric(case.rows, case.scores, case.threshold, metric), metric, limits)
-    ruling: Ruling = "pass" if found.low > 0 else "fail" if found.high <= 0 else "inconclusive"
+    named = {**limits, "metric": metric}
+    found, lowest = _above_floor(case, case.rows, _metric(case.rows, case.scores, case.threshold, metric), named)
+    is_open = _held(found) == "inconclusive"
+    is_idle = is_open and _champion_is_no_better(case, case.rows, named)
     return Verdict(
         gate="floor",
-        verdict=ruling,
+        verdict="skipped" if is_idle else _held(found),
         value=found.value + lowest,
         limit=lowest,
         low=found.low + lowest,
         high=found.high + lowest,
         n=found.n,
-        n_needed=found.rows_needed(0.0) if ruling == "inconclusive" else None,
+        n_needed=found.rows_needed(0.0) if is_open else None,
         detectable=found.detectable,
         blocking=True,
-        why=f"{metric} {found.value + lowest:.4f} against a floor of {lowest:.4f}",
+        why=f"{metric} {found.value + lowest:.4f} against a floor of {lowest:.4f}"
+        + ("; undecided, and the champion is not surely above it either" if is_idle else ""),
     )
 
 
@@ -160,18 +165,37 @@ def _metric(rows: GateRows, scores: Floats, threshold: float, metric: str) -> Es
     return auc(rows.labels, scores) if metric == "auc" else accuracy(rows.labels, scores >= threshold)
 
 
-def _above_floor(rows: GateRows, found: Estimate, metric: str, limits: Mapping[str, Scalar]) -> tuple[Interval, float]:
+def _above_floor(case: Case, rows: GateRows, found: Estimate, limits: Mapping[str, Scalar]) -> tuple[Interval, float]:
     """Return how far a metric lies above the hardest of its floors, and that floor."""
     clusters = clusters_of(rows.entities, rows.times_us)
-    at_least = limits.get("at_least")
+    at_least, is_accuracy = limits.get("at_least"), limits["metric"] == "accuracy"
     floors: list[tuple[Interval, float]] = []
-    if at_least is not None or metric == "auc":
+    if at_least is not None or not is_accuracy:
         lowest = 0.5 if at_least is None else float(at_least)
         floors.append((interval(Estimate(found.value - lowest, found.shares), clusters), lowest))
-    if metric == "accuracy" and (limits.get("above_majority") or not floors):
-        majority = accuracy(rows.labels, np.full(rows.n, bool(rows.labels.mean() >= 0.5)))
-        floors.append((interval(found - majority, clusters), majority.value))
+    if is_accuracy and (limits.get("above_majority") or not floors):
+        guess = accuracy(rows.labels, np.full(rows.n, _positive_share(case, rows) >= 0.5))
+        floors.append((interval(found - guess, clusters), guess.value))
     return min(floors, key=lambda one: one[0].low)
+
+
+def _held(found: Interval) -> Ruling:
+    return "pass" if found.low > 0 else "fail" if found.high <= 0 else "inconclusive"
+
+
+def _champion_is_no_better(case: Case, rows: GateRows, limits: Mapping[str, Scalar]) -> bool:
+    """Say whether there is a champion that the same rows do not show to be above the floor."""
+    champion = case.incumbent
+    if champion is None or champion.scores is None:
+        return False
+    measured = _metric(rows, champion.scores, champion.threshold, str(limits["metric"]))
+    return _held(_above_floor(case, rows, measured, limits)[0]) != "pass"
+
+
+def _positive_share(case: Case, rows: GateRows) -> float:
+    """Return the share of the positive class in the rows fitted; in the gate rows where the candidate does not say."""
+    stated = case.candidate.metrics.get("fit", {}).get("positive")
+    return float(rows.labels.mean()) if stated is None else stated.value
 
 
 def _unlearnt(rows: GateRows, champion: Incumbent) -> Booleans:
