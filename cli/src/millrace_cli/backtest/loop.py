@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import groupby
 from operator import attrgetter
-from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -32,6 +31,8 @@ from millrace_trainer.adapters.memory_rows import MemoryRows
 from millrace_trainer.adapters.sqlite_runs import SqliteRuns
 
 INGEST_SECONDS_MAX = 10.0
+ARTIFACTS_URL = "memory://backtest"
+"""The same in each run, since candidates name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ async def in_memory(deployment: Deployment, *, start_us: int) -> AsyncIterator[L
     clock = VirtualClock(start_us)
     bus = MemoryBus(clock)
     host = Host(deployment, bus, clock, instance="backtest", version=version("millrace-cli"))
-    with TemporaryDirectory(prefix="millrace-backtest-") as folder, closing(SqliteRuns.open(None)) as runs:
-        artifacts = ArtifactStore.open(f"file://{folder}")
+    artifacts = ArtifactStore.open(ARTIFACTS_URL)
+    with closing(SqliteRuns.open(None)) as runs:
         online = MemoryOnline()
         services: tuple[Service, ...] = (
             millrace_features.service.build(host, store=online),

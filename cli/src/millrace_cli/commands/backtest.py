@@ -15,6 +15,7 @@ from millrace_cli.backtest.report import Report, show
 from millrace_cli.backtest.trial import Changes
 from millrace_cli.backtest.trial import backtest as run
 from millrace_cli.commands.options import JsonOption
+from millrace_common import log
 
 Pipeline = Annotated[str, typer.Argument(help="module:ATTRIBUTE or path.py:ATTRIBUTE")]
 File = Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet, sorted by time", exists=True, dir_okay=False)]
@@ -33,6 +34,7 @@ def backtest(
     json: JsonOption = False,
 ) -> None:
     """Run the six services over a file on a virtual clock: accuracy, versions, alerts, and each topic's sha256."""
+    log.configure("warning", "console")
     deployment = plan.deployment_of([pipeline])
     changes = Changes(_delay_us(delay), bootstrap)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

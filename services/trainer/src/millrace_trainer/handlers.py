@@ -26,6 +26,8 @@ from millrace_trainer.core.task import Ends, Given, Request, Result, Run, Work
 log = structlog.get_logger()
 
 RUNS_LISTED_MAX = 200
+NOT_SERVING = frozenset({"rejected", "inconclusive"})
+"""What a candidate may come to that leaves the own attempts to go on, with twice the rows."""
 
 
 class Rows(Protocol):
@@ -259,7 +261,7 @@ class Trainer:
         if run.candidate.candidate_id is None:
             return False
         return any(
-            step.promotion.to_state == "rejected" and step.promotion.candidate_id == run.candidate.candidate_id
+            step.promotion.to_state in NOT_SERVING and step.promotion.candidate_id == run.candidate.candidate_id
             for step in self.registry.history(run.task.model)
         )
 
