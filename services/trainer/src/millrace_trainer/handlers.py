@@ -26,8 +26,7 @@ from millrace_trainer.core.task import Ends, Given, Request, Result, Run, Work
 log = structlog.get_logger()
 
 RUNS_LISTED_MAX = 200
-NOT_SERVING = frozenset({"rejected", "inconclusive"})
-"""What a candidate may come to that leaves the own attempts to go on, with twice the rows."""
+NOT_SERVING = frozenset({"rejected", "inconclusive"})  # the own attempts then go on, with twice the rows
 
 
 class Rows(Protocol):
