@@ -47,7 +47,7 @@ _REQUESTS_SECONDS_MAX = 5
 def run(factory: Factory[S], settings_type: type[S], *, bus: Literal["kafka", "faust"] = "kafka") -> None:
     """Run the service that `factory` opens until SIGTERM or SIGINT. Any error ends the process: 70, or 78."""
     faulthandler.enable()
-    name = factory.__module__.split(".")[0].removeprefix("millrace_")
+    name = _name_of(factory)
     with ExitOnError():
         settings = settings_type()
         configure(settings.log_level, settings.log_format, service=name, instance=settings.instance)
@@ -57,7 +57,7 @@ def run(factory: Factory[S], settings_type: type[S], *, bus: Literal["kafka", "f
 async def _main(factory: Factory[S], settings: S, bus: str) -> None:
     deployment = load([spec for spec in settings.pipelines.split(",") if spec])
     opened: KafkaBus = pkgutil.resolve_name(_BUSES[bus])(
-        KafkaOptions.of(settings), failpoints=Failpoints(settings.failpoints)
+        KafkaOptions.of(settings), failpoints=_failpoints(settings, _name_of(factory))
     )
     clock = SystemClock()
     async with opened as carrier:
@@ -69,6 +69,15 @@ async def _main(factory: Factory[S], settings: S, bus: str) -> None:
             with ExitOnError():
                 await _Process(service, carrier, settings, clock, probes).run()
     log.info("process_ended")
+
+
+def _name_of(factory: Factory[S]) -> str:
+    return factory.__module__.split(".")[0].removeprefix("millrace_")
+
+
+def _failpoints(settings: CommonSettings, service: str) -> Failpoints:
+    folder = settings.failpoints_folder
+    return Failpoints(settings.failpoints, folder=None if folder is None else folder / service)
 
 
 class _Server(uvicorn.Server):

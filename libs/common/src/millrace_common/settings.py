@@ -35,6 +35,8 @@ class CommonSettings(BaseSettings):
     stall_seconds_max: float = Field(default=60.0, gt=0)
     failpoints: Annotated[dict[str, int], NoDecode, BeforeValidator(_failpoints)] = {}
     """`published:7,applied:1,committing:2`: die at the nth pass of the place."""
+    failpoints_folder: Path | None = None
+    """A file `<service>/<place>` in it is removed at the service's next pass of the place, and the process dies there."""
 
     @property
     def artifacts(self) -> str:
