@@ -36,7 +36,7 @@ class CommonSettings(BaseSettings):
     failpoints: Annotated[dict[str, int], NoDecode, BeforeValidator(_failpoints)] = {}
     """`published:7,applied:1,committing:2`: die at the nth pass of the place."""
     failpoints_folder: Path | None = None
-    """A file `<service>/<place>` in it is removed at the service's next pass of the place, and the process dies there."""
+    """A file `<service>/<place>` in it is removed at the service's next pass of the place; the process dies there."""
 
     @property
     def artifacts(self) -> str:
