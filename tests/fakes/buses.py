@@ -1,7 +1,7 @@
 """The three buses behind one face, for the suite that all of them must pass."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer
@@ -20,7 +20,7 @@ from millrace_common.settle import Settler
 from millrace_common.topics import Topic
 
 BATCH_RECORDS_MAX = 50
-TOPICS = {"in": 2, "out": 2, "log": 1, "features": 1, "features.dlq": 1}
+TOPICS = {"in": 2, "out": 2, "log": 1, "features": 1, "features.dlq": 1, "beats": 1, "job-ends": 1}
 SECONDS_MAX = 30.0
 
 AnyBus = MemoryBus | KafkaBus
@@ -52,6 +52,15 @@ async def until(done: Callable[[], bool], task: "asyncio.Task[None] | None" = No
             if task is not None and task.done():
                 task.result()
             await asyncio.sleep(0.01)
+
+
+async def eventually(done: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until `done` says so, or raise TimeoutError."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            if await done():
+                return
+            await asyncio.sleep(0.2)
 
 
 class MemoryRig:
@@ -93,10 +102,8 @@ class KafkaRig:
 
     async def open(self) -> None:
         """Create the topics."""
-        for name, count in TOPICS.items():
-            await create_topics(
-                self.options.bootstrap, [Topic(name, "test")], prefix=self.options.prefix, partitions=count
-            )
+        topics = [Topic(name, "test", "data" if count == 2 else "one") for name, count in TOPICS.items()]
+        await create_topics(self.options.bootstrap, topics, prefix=self.options.prefix, partitions=2)
 
     @asynccontextmanager
     async def process(self, **failpoints: int) -> AsyncIterator[KafkaBus]:

@@ -1,4 +1,4 @@
-"""A service of its own process for the runner's tests: copies `ticks-in` to `ticks-out`, ticks, runs a job.
+"""A service of its own process for the runner's tests: copies `in` to `out`, ticks, runs a job.
 
 python -m tests.fakes.relay
 """
@@ -49,7 +49,9 @@ class Recorded:
 
 
 async def relay(batch: Batch) -> Outcome:
-    """Copy the batch."""
+    """Copy the batch; fail as nobody foresaw where one says `poison`."""
+    if any(record.value == b"poison" for record in batch.records):
+        raise ZeroDivisionError
     return Outcome([Outgoing("out", r.key, r.value, cause_offset=r.offset) for r in batch.records])
 
 

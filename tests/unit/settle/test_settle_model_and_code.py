@@ -61,7 +61,7 @@ class Steps:
 
 
 async def test_a_lane_starts_where_the_model_does() -> None:
-    """R8: for every cursor, committed offset and log start that can meet; only the code knows gaps, and refuses them."""
+    """R8: for every cursor, committed offset and log start that can meet; only the code knows and refuses gaps."""
     for cursor, committed, first in itertools.product([None, 0, 3, 5], [None, 0, 2, 5], [0, 4]):
         subscription = Subscription(AT.topic, Steps().on_batch, Cursors(cursor))
         expected = start_of(IN_FORCE, cursor, committed, first=first)

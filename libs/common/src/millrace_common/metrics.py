@@ -36,14 +36,14 @@ FEATURES_EVENTS = Counter(
     "millrace_features_events", "Records of raw-data and copies, settled, by result.", ("result",)
 )
 
-# --- gatekeeper ----------------------------------------------------------------------------------------------------------
+# --- gatekeeper ------------------------------------------------------------------------------------------------------
 GATE_VERDICTS = Counter("millrace_gate_verdicts", "Verdicts of the gates.", ("model", "gate", "verdict"))
 PROMOTIONS_PUBLISHED = Counter(
     "millrace_promotions_published", "Steps of rollouts, by the state led to.", ("model", "to_state")
 )
 CANDIDATES_SKIPPED = Counter("millrace_candidates_skipped", "Candidates that no gate was asked about.", ("reason",))
 
-# --- ingest --------------------------------------------------------------------------------------------------------------
+# --- ingest ----------------------------------------------------------------------------------------------------------
 EVENTS_ACCEPTED = Counter("millrace_events_accepted", "Events that the broker has, by type.", ("type",))
 EVENTS_REFUSED = Counter("millrace_events_refused", "Events refused with their request, by reason.", ("reason",))
 
@@ -51,7 +51,7 @@ EVENTS_REFUSED = Counter("millrace_events_refused", "Events refused with their r
 RUNS = Counter("millrace_trainer_runs", "Training runs that ended, by end.", ("model", "status"))
 LABELLED_ROWS = Gauge("millrace_trainer_labelled_rows", "Labelled rows of a model without a champion.", ("model",))
 
-# --- monitor -------------------------------------------------------------------------------------------------------------
+# --- monitor ---------------------------------------------------------------------------------------------------------
 ALERTS = Counter("millrace_alerts", "Alerts said, by kind and state.", ("kind", "state"))
 INCIDENTS = Gauge("millrace_open_incidents", "Whether an incident of this kind is open: 1 or 0.", ("model", "kind"))
 MODEL_ACCURACY = Gauge(

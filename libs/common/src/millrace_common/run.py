@@ -40,7 +40,7 @@ Factory = Callable[[S, Host], AbstractAsyncContextManager[Service]]
 _BUSES = {"kafka": "millrace_common.bus.kafka:KafkaBus", "faust": "millrace_common.bus.faust:FaustBus"}
 """By name, so that Faust is imported by the service that stands on it alone."""
 _PORTS = {"ingest": 7101, "features": 7102, "trainer": 7103, "gatekeeper": 7104, "serving": 7105, "monitor": 7106}
-_STOP_SECONDS_MAX = 25
+_STOP_SECONDS_MAX = 14
 _REQUESTS_SECONDS_MAX = 5
 
 

@@ -59,7 +59,10 @@ class JobFailed(Exception):
 
 
 class Jobs(Protocol):
-    """The jobs that a service's state says are to be done, one at a time."""
+    """The jobs that a service's state says are to be done, one at a time.
+
+    A running job that `next` no longer returns is killed, and has no end: forgetting a job is cancelling it.
+    """
 
     async def next(self) -> Job | None:
         """Return the recorded job that is not finished, oldest first."""

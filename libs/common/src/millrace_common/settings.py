@@ -10,7 +10,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 def _failpoints(value: object) -> object:
     if not isinstance(value, str):
         return value
-    return dict(part.split(":", 1) for part in value.split(",") if ":" in part) if value else {}
+    return dict(_failpoint(part) for part in value.split(",") if part)
+
+
+def _failpoint(part: str) -> tuple[str, str]:
+    name, colon, times = part.partition(":")
+    if not colon:
+        raise ValueError(f"{part!r} is not place:pass, such as published:7")
+    return name, times
 
 
 class CommonSettings(BaseSettings):

@@ -126,10 +126,13 @@ class Simulation:
             running = self._jobs.get(seat.service.name)
             if running is None or seat.service.jobs is None or running.due_us > now_us:
                 continue
-            self._happened += 1
-            outcome = await seat.service.jobs.finished(running.job, running.result, now_us)
             del self._jobs[seat.service.name]
-            await self._settle(seat, outcome)
+            self._happened += 1
+            wanted = await seat.service.jobs.next()
+            if wanted is None or wanted.id != running.job.id:
+                await self._start_job(seat)
+                continue
+            await self._settle(seat, await seat.service.jobs.finished(running.job, running.result, now_us))
 
     async def _settle(self, seat: Seat, outcome: Outcome) -> None:
         await self._bus.settler.settle(outcome)
