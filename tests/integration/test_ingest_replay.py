@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -79,6 +80,20 @@ async def read_all(options: KafkaOptions) -> list[Record]:
     return found
 
 
+def sent(home: Home) -> int:
+    """Return how many events the replay's note says were answered for."""
+    notes = list((home.folder / "ingest" / "replays").glob("*.json"))
+    return json.loads(notes[0].read_text())["acknowledged"] if notes else 0
+
+
+def await_sent(home: Home, least: int) -> None:
+    """Return once that many events were answered for."""
+    deadline = time.monotonic() + SECONDS_MAX
+    while sent(home) < least:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_each_event_is_there_by_effect_once_after_both_sides_were_killed(
     kafka_bootstrap: str, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -99,24 +114,14 @@ def test_each_event_is_there_by_effect_once_after_both_sides_were_killed(
     }
     replay = ("millrace_cli", "replay", str(market), "--rate", "1500")
 
-    def sent() -> int:
-        notes = list((home.folder / "ingest" / "replays").glob("*.json"))
-        return int(notes[0].read_text().split('"acknowledged":')[1].split(",")[0]) if notes else 0
-
-    def await_sent(least: int) -> None:
-        deadline = time.monotonic() + SECONDS_MAX
-        while sent() < least:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
     with ExitStack() as resuming:
         with process("millrace_ingest", environment=environment, kill=True) as ingest:
             await_ready(url, ingest)
             with process(*replay, environment=environment, kill=True):
-                await_sent(500)
-            reached = sent()
+                await_sent(home, 500)
+            reached = sent(home)
             resumed = resuming.enter_context(process(*replay, environment=environment))
-            await_sent(reached + 400)
+            await_sent(home, reached + 400)
         with process("millrace_ingest", environment=environment) as ingest:
             await_ready(url, ingest)
             assert resumed.wait(120) == 0
@@ -124,9 +129,14 @@ def test_each_event_is_there_by_effect_once_after_both_sides_were_killed(
                 assert again.wait(60) == 0, "a replay that is done has nothing to do"
 
     records = asyncio.run(read_all(KafkaOptions(kafka_bootstrap, prefix=topic_prefix)))
+    assert reached < 2 * ROWS, "the kill came after the end"
+    assert_once_by_effect(records)
+
+
+def assert_once_by_effect(records: list[Record]) -> None:
+    """Every row and outcome is there; a repeat has the id and the bytes of the first; first comings are in order."""
     rows = {r.header("ce_id"): r.value for r in records if r.header("ce_type") == "market_row"}
     outcomes = {r.key: r.value for r in records if r.header("ce_type") == "market_outcome"}
-    assert reached < 2 * ROWS, "the kill came after the end"
     assert (set(rows), len(outcomes)) == ({str(n) for n in range(ROWS)}, ROWS)
     assert len(records) - 2 * ROWS <= 2 * 500, "more than the open batches came twice"
     assert all(rows.get(r.header("ce_id"), outcomes.get(r.key)) == r.value for r in records)

@@ -1,67 +1,20 @@
 """The gatekeeper on a bus in memory: candidates in, one chain of promotions out."""
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import httpx
 import msgspec
 import pytest
-from tests.fakes.gatekeeper import MODEL, MemoryArtifacts, World, artifact_files, candidate, deployment
+from tests.fakes.gatekeeper import MODEL
+from tests.fakes.gatekeeper_stage import BAD, BETTER, GOOD, HOUR_US, Stage
 
 from millrace_common.bus.memory import MemoryBus
-from millrace_common.clock import VirtualClock
 from millrace_common.codec import decode, encode
 from millrace_common.errors import Fenced, Unavailable
-from millrace_common.host import Host
-from millrace_common.messages import Candidate, Position, Promotion
+from millrace_common.messages import Position, Promotion
 from millrace_common.records import Outgoing
 from millrace_common.registry import Registry
 from millrace_common.service import Service
 from millrace_common.simulate import Simulation
-from millrace_gatekeeper.service import build
-
-GOOD, BETTER, BAD = (2.0, 1.0), (4.0, 0.0), (0.0, 4.0)
-HOUR_US = 3_600_000_000
-
-
-@dataclass(slots=True)
-class Stage:
-    """A gatekeeper, its bus and its artifacts."""
-
-    clock: VirtualClock = field(default_factory=lambda: VirtualClock(HOUR_US))
-    artifacts: MemoryArtifacts = field(default_factory=MemoryArtifacts)
-    bus: MemoryBus = field(init=False)
-    service: Service = field(init=False)
-    simulation: Simulation = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.bus = MemoryBus(self.clock)
-        self.service = self.built()
-        self.simulation = Simulation(self.bus, self.clock, [self.service])
-
-    def built(self, *, wait_seconds_max: float = 30.0) -> Service:
-        """Return a gatekeeper on this bus."""
-        host = Host(deployment(), self.bus, self.clock, "0", "test")
-        return build(host, artifacts=self.artifacts, wait_seconds_max=wait_seconds_max)
-
-    async def offer(self, *candidates: Candidate) -> None:
-        """Publish candidates and let the gatekeeper work."""
-        await self.bus.publish([encode(one) for one in candidates])
-        await self.simulation.until_quiet()
-
-    def candidate(self, weights: tuple[float, float], *, seed: int, n: int = 600) -> Candidate:
-        """Return a candidate whose gate rows no other has seen."""
-        world = World(seed=seed, n=n, start_us=seed * 10**12)
-        return candidate(self.artifacts, artifact_files(weights, world), gate_from_us=world.start_us)
-
-    def steps(self) -> list[Promotion]:
-        """Return every record on promotions."""
-        return [step for record in self.bus.log["promotions"][0] if isinstance(step := decode(record), Promotion)]
-
-    def client(self) -> httpx.AsyncClient:
-        """Return a client of the service's HTTP."""
-        assert self.service.app is not None
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.service.app), base_url="http://gatekeeper")
 
 
 async def test_the_first_good_candidate_becomes_champion_with_all_the_weight() -> None:
@@ -262,100 +215,3 @@ async def test_a_step_that_does_not_come_back_ends_the_process() -> None:
 
     with pytest.raises(Unavailable, match="did not come back"):
         await silent.until_quiet()
-
-
-async def test_the_models_and_their_history_over_http() -> None:
-    """What serves, since when, and how it came to."""
-    stage = Stage()
-    await stage.simulation.until_quiet()
-    async with stage.client() as client:
-        before = (await client.get("/v1/models")).json()
-        await stage.offer(stage.candidate(BETTER, seed=1))
-        stage.clock.advance_to(2 * HOUR_US)
-        await stage.offer(stage.candidate(BAD, seed=2))
-        listed = (await client.get("/v1/models")).json()["models"]
-        shown = (await client.get(f"/v1/models/{MODEL}")).json()
-        unknown = await client.get("/v1/models/nobody")
-
-    assert before == {
-        "models": [{"model": MODEL, "version": None, "digest": None, "since_us": None, "epoch": 0, "state": "none"}]
-    }
-    assert [(m["version"], m["since_us"], m["epoch"], m["state"]) for m in listed] == [("1", HOUR_US, 2, "rejected")]
-    assert [step["to_state"] for step in shown["history"]] == ["champion", "rejected"]
-    assert (unknown.status_code, "known: toy" in unknown.json()["error"]) == (404, True)
-
-
-async def test_rollback_lets_the_champion_before_answer_and_then_the_one_before_that() -> None:
-    """A second rollback goes one further back, not forward again; at the first there is nothing left."""
-    stage = Stage()
-    for seed, weights in enumerate((GOOD, (3.0, 0.5), BETTER), start=1):
-        await stage.offer(stage.candidate(weights, seed=seed))
-    assert [step.to_state for step in stage.steps()] == ["champion"] * 3
-    async with stage.client() as client:
-        first = await client.post(f"/v1/models/{MODEL}/rollback", json={"reason": "too many complaints"})
-        second = await client.post(f"/v1/models/{MODEL}/rollback")
-        third = await client.post(f"/v1/models/{MODEL}/rollback")
-        forward = await client.post(f"/v1/models/{MODEL}/rollback", json={"version": "3"})
-
-    assert first.status_code == 200
-    assert (first.json()["from_state"], first.json()["to_state"]) == ("champion", "rolled_back")
-    assert [arm["version"] for arm in first.json()["arms"]] == ["2"]
-    assert first.json()["reason"] == {"code": "rollback", "text": "too many complaints"}
-    assert [arm["version"] for arm in second.json()["arms"]] == ["1"]
-    assert (third.status_code, "nothing" in third.text or "no other" in third.text) == (409, True)
-    assert [arm["version"] for arm in forward.json()["arms"]] == ["3"]
-    assert [step.epoch for step in stage.steps()] == [1, 2, 3, 4, 5, 6]
-
-
-@pytest.mark.parametrize(
-    ("model", "body", "status", "said"),
-    [
-        ("nobody", "{}", 404, "nobody"),
-        (MODEL, "{}", 409, "served: 1"),
-        (MODEL, '{"version": "9"}', 409, "9"),
-        (MODEL, '{"version": 9}', 422, "$.version"),
-        (MODEL, '{"why": "x"}', 422, "why"),
-        (MODEL, "[", 422, "body"),
-        (MODEL, "[" * 10_000, 422, "body"),
-        (MODEL, " " * 20_000, 413, "16384"),
-    ],
-)
-async def test_a_rollback_that_cannot_be_is_answered_with_the_reason(
-    model: str, body: str, status: int, said: str
-) -> None:
-    """404 for an unknown model, 409 for nowhere to go, 422 naming the field."""
-    stage = Stage()
-    await stage.offer(stage.candidate(GOOD, seed=1))
-    async with stage.client() as client:
-        answer = await client.post(f"/v1/models/{model}/rollback", content=body)
-
-    assert (answer.status_code, said in answer.json()["error"]) == (status, True), answer.text
-
-
-async def test_a_rollback_between_a_decision_and_its_record_makes_the_decision_anew() -> None:
-    """Both count: the candidate is decided against the head that the rollback left."""
-    stage = Stage()
-    await stage.offer(stage.candidate(GOOD, seed=1), stage.candidate((3.0, 0.5), seed=2))
-    asked, go = asyncio.Event(), asyncio.Event()
-    fetch = stage.artifacts.get
-
-    async def slow(uri: str, digest: str) -> dict[str, bytes]:
-        asked.set()
-        await go.wait()
-        return await fetch(uri, digest)
-
-    stage.service = build(
-        Host(deployment(), stage.bus, stage.clock, "0", "test"),
-        artifacts=type("Slow", (), {"get": staticmethod(slow)})(),
-    )
-    running = asyncio.create_task(Simulation(stage.bus, stage.clock, [stage.service]).until_quiet())
-    await stage.bus.publish([encode(stage.candidate(BETTER, seed=3))])
-    await asked.wait()
-    async with stage.client() as client:
-        answer = await client.post(f"/v1/models/{MODEL}/rollback")
-    go.set()
-    await running
-
-    assert answer.status_code == 200
-    assert [step.to_state for step in stage.steps()][2:] == ["rolled_back", "champion"]
-    assert "against version 1" in next(v.why or "" for v in stage.steps()[3].verdicts if v.gate == "non_inferior")
