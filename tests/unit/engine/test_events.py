@@ -155,9 +155,10 @@ def test_what_is_no_object_is_refused(value: bytes, reason: str) -> None:
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, token: str, reason: str) -> None:
-    """A wrong value is refused with the reason and the field's name."""
-    refused = refusal(with_token(name, token))
-    assert (refused.reason, refused.field) == (reason, name)
+    """A wrong value is refused with the reason and the field's name, wherever the type is stated."""
+    typed = with_token(name, token).replace(b"{", b'{"type": "transaction", ', 1)
+    for refused in (refusal(with_token(name, token)), refusal(typed, ce_type="")):
+        assert (refused.reason, refused.field) == (reason, name)
 
 
 def test_a_missing_field_is_named() -> None:

@@ -120,9 +120,16 @@ def stated_type(value: bytes) -> str | None:
     try:
         stated = PEEK.decode(value).type
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        document(value)
-        raise Refused("wrong-type", str(error), field="type") from error
+        return _type_in(document(value), why=str(error))
     return None if stated is msgspec.UNSET else str(stated)
+
+
+def _type_in(found: Mapping[str, object], *, why: str) -> str | None:
+    """Return the type that a document states which the fast look refused: the fault may lie in another field."""
+    stated = found.get("type")
+    if "type" in found and not isinstance(stated, str):
+        raise Refused("wrong-type", why, field="type")
+    return stated if isinstance(stated, str) else None
 
 
 def refuse_newer(spec: EventSpec, dataschema: str) -> None:
