@@ -1,0 +1,261 @@
+"""The checkers: what must hold of the topics and the stores once a platform has come to rest, whatever befell it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deltalake import DeltaTable
+from tests.e2e import store
+from tests.e2e.fold import Folded, Log, Place, fold, fold_copies
+from tests.e2e.world import World
+
+from millrace_common.codec import decode
+from millrace_common.ids import stream_prediction_id
+from millrace_common.messages import Alert, Candidate, FeatureRow, Label, Message, Position, Prediction, Promotion
+from millrace_common.records import Record
+from millrace_common.registry import Registry
+
+WITNESSES = 5
+ENDS = ("ready", "refused", "failed", "cancelled")
+
+
+@dataclass
+class Found:
+    """What was found on a topic: of each id the effective message, and the records that only repeat one."""
+
+    effective: dict[str, Message] = field(default_factory=dict)
+    first: dict[str, Record] = field(default_factory=dict)
+    repeats: list[Record] = field(default_factory=list)
+
+
+@dataclass
+class Truth:
+    """The folds of the logs, and the figures that the checkers leave."""
+
+    raw: Log
+    folded: Folded
+    copies: dict[str, tuple[Log, Folded]]
+    figures: dict[str, int] = field(default_factory=dict)
+    repeats: dict[str, list[Record]] = field(default_factory=dict)
+    """By topic: the records that repeat one before them."""
+
+
+def same(what: str, found: Collection[object], wanted: Collection[object]) -> None:
+    """Assert that two sets are equal, naming a few that are not in both."""
+    lost, extra = set(wanted) - set(found), set(found) - set(wanted)
+    assert not lost, f"{what}: {len(lost)} lost, such as {_some(lost)}"
+    assert not extra, f"{what}: {len(extra)} out of nothing, such as {_some(extra)}"
+
+
+async def truth_of(world: World) -> Truth:
+    """Fold raw-data, and the topics of the other entities."""
+    raw = await world.log("raw-data")
+    copies: dict[str, tuple[Log, Folded]] = {}
+    for entity_type in world.deployment.repartitioned:
+        log = await world.log(f"raw-data.by-{entity_type}")
+        copies[entity_type] = (log, fold_copies(log, world.deployment, entity_type))
+    return Truth(raw, fold(raw, world.deployment), copies)
+
+
+async def hold_features(world: World, truth: Truth) -> None:
+    """C1, C2: each event has one row and each label is said once by effect, and they say what the fold says."""
+    found = once(await world.records("features"), FeatureRow, Label)
+    wanted: dict[str, Message] = {**truth.folded.rows, **truth.folded.labels}
+    for entity_type, (log, folded) in truth.copies.items():
+        wanted |= folded.rows
+        hold_copies(entity_type, log, truth.folded)
+    same("rows and labels", found.effective.keys(), wanted.keys())
+    wrong = [id_ for id_, message in wanted.items() if found.effective[id_] != message]
+    assert not wrong, f"{len(wrong)} differ, such as {found.effective[wrong[0]]}, not {wanted[wrong[0]]}"
+    events = Counter(row.event_id for row in truth.folded.rows.values())
+    assert set(events.values()) <= {1}, f"counted more than once: {events.most_common(WITNESSES)}"
+    truth.repeats["features"] = found.repeats
+    truth.figures |= {"rows": len(truth.folded.rows), "labels": len(truth.folded.labels)}
+
+
+def hold_copies(entity_type: str, log: Log, raw: Folded) -> None:
+    """Assert that each counted event was forwarded once by effect, from each source partition in its order (R12)."""
+    origins: set[Place] = set()
+    for records in log:
+        highest: dict[int, int] = {}
+        seen: set[Place] = set()
+        for record in records:
+            _, partition, offset, _ = str(record.header("millrace-moved")).split("/")
+            origin = (int(partition), int(offset))
+            assert origin in seen or origin[1] > highest.get(origin[0], -1), f"{origin} comes after a later one"
+            seen.add(origin)
+            highest[origin[0]] = max(origin[1], highest.get(origin[0], -1))
+        assert not seen & origins, "copied into two partitions"
+        origins |= seen
+    same(f"copies for {entity_type}", origins, raw.forwarded[f"raw-data.by-{entity_type}"])
+
+
+async def hold_store(world: World, truth: Truth) -> None:
+    """C3: every value in Redis is the fold's, and every cursor stands at its log's end."""
+    held = await world.store()
+    partitions = len(truth.raw)
+    explained = store.hold_entities(held, truth.folded, world.deployment, partitions)
+    own = {spec.entity_type for spec in world.deployment.events.values()}
+    marks = {entity_type: truth.folded.marks.get(entity_type, {}) for entity_type in own}
+    explained |= store.hold_cursors(held, "raw-data", marks, _ends(truth.raw))
+    for entity_type, (log, folded) in truth.copies.items():
+        explained |= store.hold_entities(held, folded, world.deployment, partitions)
+        marks = {entity_type: folded.marks.get(entity_type, {})}
+        explained |= store.hold_cursors(held, f"raw-data.by-{entity_type}", marks, _ends(log))
+    store.hold_nothing_else(held, explained)
+    truth.figures["redis keys"] = len(held)
+
+
+def hold_accepted(truth: Truth, accepted: Sequence[tuple[int, int, str]]) -> None:
+    """Assert that every event that ingest has answered with 202 lies where the answer says."""
+    for partition, offset, event_id in accepted:
+        record = truth.raw[partition][offset]
+        assert record.offset == offset
+        assert record.header("ce_id") in (event_id, None), (partition, offset, event_id)
+    truth.figures["accepted"] = len(accepted)
+
+
+async def hold_counts(world: World, truth: Truth) -> None:
+    """C6: each record of raw-data has become one thing, and the side topics hold each of those once by effect."""
+    folded, figures = truth.folded, truth.figures
+    for topic, places in (
+        ("raw-data.dlq", folded.dead),
+        ("raw-data.late", folded.late),
+        ("raw-data.parked", folded.parked),
+    ):
+        same(topic, {_source(record) for record in await world.records(topic)}, places)
+        figures[topic] = len(places)
+    origins = [origin for records in truth.raw for record in records if (origin := record.header("millrace-moved"))]
+    moved = {tuple(int(part) for part in origin.split("/")[1:3]) for origin in origins}
+    same("moved", moved, folded.moved)
+    figures |= {
+        "in": sum(len(records) for records in truth.raw),
+        "moved": len(moved),
+        "duplicates": folded.duplicates,
+        "repeated moves": folded.repeats,
+    }
+    label_events = {label.source_event_id for label in folded.labels.values()}
+    parts = (
+        len(folded.rows), len(label_events), len(folded.dead), len(folded.late), folded.duplicates, len(folded.parked),
+        len(folded.moved), folded.repeats,
+    )  # fmt: skip
+    assert figures["in"] == sum(parts), (figures["in"], parts)
+    truth.repeats["raw-data"] = _repeated_moves(truth.raw)
+    for topic in ("raw-data.by-merchant.dlq", "features.dlq", "predictions.dlq", "promotions.dlq", "drift-alerts.dlq"):
+        if topic in world.partitions:
+            assert await world.size(topic) == 0, f"{topic} is not empty"
+
+
+async def hold_predictions(world: World, truth: Truth, *, scored_from: Mapping[int, int]) -> None:
+    """C4: each spine row from these offsets on has one effective prediction of each model, those before at most one."""
+    found = once(await world.records("predictions"), Prediction, same_bytes=False)
+    answers = [p for p in found.effective.values() if isinstance(p, Prediction)]
+    said = {(p.model, p.row_id): p for p in answers if p.via == "stream"}
+    assert len(said) == len([p for p in answers if p.via == "stream"]), "two ids for one row and model"
+    rows = [(record, message) for record, message in _spine(await world.log("features"))]
+    for model in world.deployment.models.values():
+        mine = [(record, row) for record, row in rows if row.event_type == model.view.event]
+        known = {row.row_id for _, row in mine}
+        due = {row.row_id for record, row in mine if record.offset >= scored_from[record.partition]}
+        scored = {row_id for name, row_id in said if name == model.name}
+        assert due, f"nothing was to be scored by {model.name}"
+        same(f"predictions of {model.name}", scored & due, due)
+        assert scored <= known, f"scored without a row: {_some(scored - known)}"
+        truth.figures[f"predictions of {model.name}"] = len(scored)
+        truth.figures[f"rows to be scored by {model.name}"] = len(due)
+    for (model_name, row_id), p in said.items():
+        assert p.prediction_id == stream_prediction_id(model_name, "answer", "", row_id or "")
+        assert p.outcome == "ok", p
+    truth.repeats["predictions"] = found.repeats
+
+
+async def hold_control(world: World, truth: Truth) -> None:
+    """C5: the chain of promotions is whole, a run has one end, an alert one text."""
+    registry, decided = Registry(), Counter[tuple[str, str | None]]()
+    promotions = await world.records("promotions")
+    for record in promotions:
+        promotion = decode(record)
+        assert isinstance(promotion, Promotion)
+        at = Position(topic=record.topic, partition=record.partition, offset=record.offset)
+        if registry.fold(promotion, record.value or b"", at):
+            decided[promotion.model, promotion.candidate_id] += 1
+    assert set(decided.values()) <= {1}, f"decided twice: {decided.most_common(WITNESSES)}"
+    candidates = await world.records("model-candidates")
+    ends: dict[str, set[tuple[str, str | None, str | None]]] = defaultdict(set)
+    for candidate in map(decode, candidates):
+        assert isinstance(candidate, Candidate)
+        if candidate.status in ENDS:
+            digest = candidate.artifact.digest if candidate.artifact else None
+            ends[candidate.run_id].add((candidate.status, candidate.candidate_id, digest))
+    assert all(len(of_run) == 1 for of_run in ends.values()), f"a run with two ends: {ends}"
+    ready = {candidate_id for of_run in ends.values() for status, candidate_id, _ in of_run if status == "ready"}
+    assert {candidate_id for _, candidate_id in decided} <= ready
+    alerts = once(await world.records("drift-alerts"), Alert)
+    truth.figures |= {
+        "promotions": sum(decided.values()),
+        "void promotions": registry.void,
+        "runs": len(ends),
+        "candidates": len(ready),
+        "alerts": len(alerts.effective),
+    }
+    repeated = once(candidates, Candidate, same_bytes=False).repeats
+    truth.repeats |= {"model-candidates": repeated, "drift-alerts": alerts.repeats}
+
+
+async def hold_trainer(world: World, truth: Truth) -> None:
+    """The trainer's table holds each offset of features once."""
+    table = DeltaTable(str(world.home.folder / "trainer" / "rows")).to_pyarrow_table(columns=["partition", "offset"])
+    held = Counter(zip(table["partition"].to_pylist(), table["offset"].to_pylist(), strict=True))
+    assert set(held.values()) <= {1}, f"kept twice: {held.most_common(WITNESSES)}"
+    wanted = {(record.partition, record.offset) for record in await world.records("features")}
+    same("rows kept by the trainer", held.keys(), wanted)
+    truth.figures["rows kept by the trainer"] = len(held)
+
+
+def once(records: Sequence[Record], *kinds: type[Message], same_bytes: bool = True) -> Found:
+    """Return the effective messages of records; one id must not lie in two partitions, nor say two things."""
+    found = Found()
+    for record in records:
+        message = decode(record)
+        assert isinstance(message, kinds), f"{type(message).__name__} on {record.topic}"
+        first = found.first.get(message.id)
+        if first is None:
+            found.first[message.id], found.effective[message.id] = record, message
+            continue
+        assert first.partition == record.partition, f"{message.id} lies in two partitions of {record.topic}"
+        if same_bytes:
+            assert (first.value, first.headers) == (record.value, record.headers), f"{message.id} says two things"
+        found.repeats.append(record)
+    return found
+
+
+def _spine(log: Log) -> Iterable[tuple[Record, FeatureRow]]:
+    for records in log:
+        for record in records:
+            message = decode(record)
+            if isinstance(message, FeatureRow) and message.spine:
+                yield record, message
+
+
+def _source(record: Record) -> Place:
+    return int(str(record.header("millrace-source-partition"))), int(str(record.header("millrace-source-offset")))
+
+
+def _repeated_moves(raw: Log) -> list[Record]:
+    seen: set[str] = set()
+    repeats = []
+    for record in (record for records in raw for record in records):
+        origin = record.header("millrace-moved")
+        if origin in seen:
+            repeats.append(record)
+        elif origin is not None:
+            seen.add(origin)
+    return repeats
+
+
+def _ends(log: Log) -> dict[int, int]:
+    return {partition: len(records) for partition, records in enumerate(log)}
+
+
+def _some(things: Collection[object]) -> list[object]:
+    return sorted(things, key=str)[:WITNESSES]

@@ -1,0 +1,146 @@
+"""Faults, one after the other, while a stream flows: processes that are killed, and that kill themselves at a place."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from tests.e2e.checks import Truth
+from tests.e2e.feed import Feed
+from tests.e2e.world import World, until
+
+from millrace_common.clock import SystemClock
+from millrace_common.failpoints import NAMES
+
+SERVICES = ("ingest", "features", "trainer", "gatekeeper", "serving", "monitor")
+OUTPUTS = {"ingest": "raw-data", "features": "features", "serving": "predictions"}
+"""What grows all the time where these services work."""
+FLOWING_EVENTS = 300
+
+
+@dataclass
+class Fault:
+    """One fault and what came of it. `repeats` counts, by topic, the records that said again what was there."""
+
+    what: str
+    services: tuple[str, ...]
+    at_us: int
+    seconds_to_ready: float = 0.0
+    repeats: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Faults:
+    """Does harm to one platform, and remembers it."""
+
+    world: World
+    feed: Feed
+    folder: Path
+    """Where failpoints are armed."""
+    done: list[Fault] = field(default_factory=list)
+
+    async def kill(self, service: str, times: int = 1) -> None:
+        """Kill a service as it has just published something; again as it works off what has gathered meanwhile."""
+        topic = OUTPUTS.get(service, "predictions")
+        for time_ in range(1, times + 1):
+            await self._flowing()
+            await self._harmed(f"kill {time_}", (service,), lambda: self._kill_as_it_grows(topic, service))
+
+    async def kill_twice_in_a_row(self, service: str) -> None:
+        """Kill a service, and again at the first sign that it works."""
+        await self._flowing()
+        topic = OUTPUTS[service]
+
+        async def harm() -> None:
+            before = self.world.restarts()
+            await self._kill_as_it_grows(topic, service)
+            await until(lambda: self.world.restarts()[service] > before[service], "its end seen", seconds_max=30)
+            await self._kill_as_it_grows(topic, service)
+
+        await self._harmed("kill, and again as it catches up", (service,), harm, times=2)
+
+    async def kill_all(self) -> None:
+        """Kill all six at once."""
+        await self._flowing()
+        await self._harmed("kill all at once", SERVICES, lambda: self._kill_as_it_grows("features", *SERVICES))
+
+    async def kill_during_run(self, service: str, model: str, *, after: int) -> None:
+        """Ask for a model and kill a service once the trainer has said so many things about the run."""
+        await self._flowing()
+
+        async def harm() -> None:
+            grown = self.world.size("model-candidates")
+            wanted = await grown + after
+            await self._ask_for(model)
+            await self._until_size("model-candidates", wanted)
+            self.world.kill(service)
+
+        await self._harmed(f"kill as a run has {'begun' if after == 1 else 'ended'}", (service,), harm)
+
+    async def fail(self, service: str, place: str, *, model: str | None = None) -> None:
+        """Let a service die at a place of its settling; with `model`, as it takes that model's next candidate."""
+        assert place in NAMES
+        await self._flowing()
+
+        async def harm() -> None:
+            if model is not None:
+                wanted = await self.world.size("model-candidates") + 1
+                await self._ask_for(model)
+                await self._until_size("model-candidates", wanted)
+                await self._until_read(service, "model-candidates")
+            mark = self.folder / service / place
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+            await until(lambda: not mark.exists(), f"{service} at {place}", seconds_max=120)
+
+        await self._harmed(f"failpoint {place}", (service,), harm)
+
+    def attribute(self, truth: Truth) -> None:
+        """Count for each fault what was repeated between it and the next one."""
+        for topic, records in truth.repeats.items():
+            for record in records:
+                before = [fault for fault in self.done if fault.at_us <= record.append_time_us + 999]
+                fault = before[-1] if before else self.done[0]
+                fault.repeats[topic] = fault.repeats.get(topic, 0) + 1
+
+    async def _harmed(
+        self, what: str, services: Sequence[str], harm: Callable[[], Awaitable[None]], *, times: int = 1
+    ) -> None:
+        before = self.world.restarts()
+        fault = Fault(what, tuple(services), SystemClock().now_us())
+        self.done.append(fault)
+        await harm()
+        began = time.monotonic()
+        wanted = {service: before[service] + times - 1 for service in services}
+        await self.world.restarted(wanted, *services)
+        fault.seconds_to_ready = round(time.monotonic() - began, 1)
+
+    async def _flowing(self) -> None:
+        """Let the stream flow for a while, through all six."""
+        await self.feed.reached(self.feed.sent + FLOWING_EVENTS)
+        await self.world.grown("predictions")
+
+    async def _kill_as_it_grows(self, topic: str, *services: str) -> None:
+        await self.world.grown(topic)
+        self.world.kill(*services)
+
+    async def _ask_for(self, model: str) -> None:
+        async with httpx.AsyncClient(base_url=self.world.endpoints.services["monitor"]) as client:
+            answer = await client.post(f"/v1/models/{model}/train")
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+
+    async def _until_size(self, topic: str, size: int, *, seconds_max: float = 120.0) -> None:
+        deadline = time.monotonic() + seconds_max
+        while await self.world.size(topic) < size:
+            assert time.monotonic() < deadline, f"{topic} has not come to {size}"
+
+    async def _until_read(self, service: str, topic: str) -> None:
+        end = await self.world.size(topic)
+
+        def is_read() -> bool:
+            processes = [process for process in self.world.report().processes if process.name == service]
+            places = [place for process in processes for place in (process.answer or {}).get("partitions", ())]
+            return sum(int(place["position"]) for place in places if place["topic"] == topic) >= end
+
+        await until(is_read, f"{service} at the end of {topic}", seconds_max=60)

