@@ -21,8 +21,9 @@ _STOP_SECONDS_MAX = 3.0
 
 
 def record_of(at: TopicPartition, raw: ConsumerRecord) -> Record:
-    """Return a record as the services see it."""
-    return Record(at.topic, at.partition, raw.offset, raw.key, raw.value, tuple(raw.headers), raw.timestamp * 1_000)
+    """Return a record as the services see it; Kafka lets a header have no value, here it is empty then."""
+    headers = tuple((name, value or b"") for name, value in raw.headers)
+    return Record(at.topic, at.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp * 1_000)
 
 
 class Logs:
