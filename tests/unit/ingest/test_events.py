@@ -14,7 +14,8 @@ from millrace_common.host import Host
 from millrace_common.ids import event_id_at
 from millrace_common.keys import partition_of
 from millrace_common.records import Record
-from millrace_ingest.core.requests import BODY_BYTES_MAX, EVENT_BYTES_MAX
+from millrace_common.topics import EVENT_BYTES_MAX
+from millrace_ingest.core.requests import BODY_BYTES_MAX
 from millrace_ingest.service import build
 
 NOW_US = 1_700_000_000_000_000

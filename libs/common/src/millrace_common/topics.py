@@ -8,6 +8,8 @@ from typing import Literal
 
 DAY_MS = 86_400_000
 KEEP = -1
+EVENT_BYTES_MAX = 256 << 10
+"""How large an event may be: what is made of it (its row repeats its ids) must fit on the other topics."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,13 @@ from millrace_common.errors import Refused
 from millrace_common.ids import event_id_at, label_event_id
 from millrace_common.keys import partition_of
 from millrace_common.records import Record
+from millrace_common.topics import EVENT_BYTES_MAX
 from millrace_engine.events import Event, Events
 from millrace_features.core.feeds import Feed
 from millrace_features.core.origin import EVENT_ID, Origin, origin_of
 
+RECORD_BYTES_MAX = EVENT_BYTES_MAX + (64 << 10)
+"""An event, its key and its headers: those of a move or a copy repeat its ids."""
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
@@ -49,9 +52,10 @@ class Intake:
     def admit(self, record: Record) -> Arrival:
         """Return the event in a record.
 
-        Raises Parked, and Refused with the reasons of the contract check or `malformed-move`, `not-a-copy`, `future`,
-        `misplaced`.
+        Raises Parked, and Refused with the reasons of the contract check or `too-large`, `malformed-move`,
+        `not-a-copy`, `future`, `misplaced`.
         """
+        _refuse_large(record)
         origin = origin_of(record)
         if origin is None and self.feed.by is not None:
             raise Refused("not-a-copy", f"{record.topic} is written by features alone")
@@ -80,6 +84,13 @@ def _event_id(record: Record, event: Event, origin: Origin | None) -> str:
     if event.spec.refers_to:
         return label_event_id(event.spec.type, event.entity_id, _CANONICAL.encode(dict(event.fields)).decode())
     return event_id_at(record.topic, record.partition, record.offset)
+
+
+def _refuse_large(record: Record) -> None:
+    """Refuse what the broker would not take back as a row or a copy: a send that never succeeds stops the partition."""
+    size = len(record.key or b"") + len(record.value or b"") + sum(len(k) + len(v) for k, v in record.headers)
+    if size > RECORD_BYTES_MAX:
+        raise Refused("too-large", f"{size} bytes with key and headers; the limit is {RECORD_BYTES_MAX}")
 
 
 def _refuse_future(arrival: Arrival) -> None:

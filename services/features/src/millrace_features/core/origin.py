@@ -1,5 +1,6 @@
 """Where a copy was made from: the header that every move and every copy for another entity carries (R12)."""
 
+import re
 from dataclasses import dataclass
 
 from millrace_common.errors import Refused
@@ -8,6 +9,8 @@ from millrace_common.topics import RAW_DATA
 
 MOVED = "millrace-moved"
 EVENT_ID = "millrace-event-id"
+_PLACE = re.compile(rf"{RAW_DATA.name}/([0-9]{{1,9}})/([0-9]{{1,18}})/([0-9]{{1,18}})")
+"""Numbers that fit where they are stored: a partition of 32 bits, the others of 64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,12 @@ def origin_of(record: Record) -> Origin | None:
     if not any(name == MOVED for name, _ in record.headers):
         return None
     text = record.header(MOVED) or ""
-    topic, *numbers = text.split("/")
-    if topic != RAW_DATA.name or len(numbers) != 3 or not all(n.isascii() and n.isdecimal() for n in numbers):
+    found = _PLACE.fullmatch(text)
+    if found is None:
         raise Refused(
             "malformed-move", f"{text[:100]!r} is not raw-data/<partition>/<offset>/<append time>", field=MOVED
         )
-    partition, offset, append_time_us = (int(number[:19]) for number in numbers)
+    partition, offset, append_time_us = map(int, found.groups())
     return Origin(partition, offset, append_time_us)
 
 

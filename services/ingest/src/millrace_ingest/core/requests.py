@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import msgspec
 
-EVENT_BYTES_MAX = 256 << 10
+from millrace_common.topics import EVENT_BYTES_MAX
+
 BODY_BYTES_MAX = 16 << 20
 KEY_CHARACTERS_MAX = 256
 SHOWN_FAILURES_MAX = 100
