@@ -1,7 +1,7 @@
 """The checkers: what must hold of the topics and the stores once a platform has come to rest, whatever befell it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
@@ -147,25 +147,29 @@ async def hold_counts(world: World, truth: Truth) -> None:
 
 
 async def hold_predictions(world: World, truth: Truth, *, scored_from: Mapping[int, int]) -> None:
-    """C4: each spine row from these offsets on has one effective prediction of each model, those before at most one."""
+    """C4: from a model's first prediction in a partition on, each spine row has one effective prediction of it.
+
+    `scored_from`: offsets of features that must lie behind that first prediction.
+    """
     found = once(await world.records("predictions"), Prediction, same_bytes=False)
-    answers = [p for p in found.effective.values() if isinstance(p, Prediction)]
-    said = {(p.model, p.row_id): p for p in answers if p.via == "stream"}
-    assert len(said) == len([p for p in answers if p.via == "stream"]), "two ids for one row and model"
-    rows = [(record, message) for record, message in _spine(await world.log("features"))]
+    answers = [p for p in found.effective.values() if isinstance(p, Prediction) and p.via == "stream"]
+    for p in answers:
+        assert p.prediction_id == stream_prediction_id(p.model, "answer", "", p.row_id or ""), p
+        assert p.outcome == "ok", p
+    log = await world.log("features")
     for model in world.deployment.models.values():
-        mine = [(record, row) for record, row in rows if row.event_type == model.view.event]
-        known = {row.row_id for _, row in mine}
-        due = {row.row_id for record, row in mine if record.offset >= scored_from[record.partition]}
-        scored = {row_id for name, row_id in said if name == model.name}
-        assert due, f"nothing was to be scored by {model.name}"
+        scored = {p.row_id for p in answers if p.model == model.name}
+        known: set[str] = set()
+        due: set[str] = set()
+        for partition, records in enumerate(log):
+            places = _rows_of(records, model.view.event)
+            first = min((max(places[row_id]) for row_id in places.keys() & scored), default=len(records))
+            assert first <= scored_from.get(partition, first), f"{model.name} came late to partition {partition}"
+            known |= places.keys()
+            due |= {row_id for row_id, offsets in places.items() if max(offsets) >= first}
         same(f"predictions of {model.name}", scored & due, due)
         assert scored <= known, f"scored without a row: {_some(scored - known)}"
         truth.figures[f"predictions of {model.name}"] = len(scored)
-        truth.figures[f"rows to be scored by {model.name}"] = len(due)
-    for (model_name, row_id), p in said.items():
-        assert p.prediction_id == stream_prediction_id(model_name, "answer", "", row_id or "")
-        assert p.outcome == "ok", p
     truth.repeats["predictions"] = found.repeats
 
 
@@ -229,12 +233,14 @@ def once(records: Sequence[Record], *kinds: type[Message], same_bytes: bool = Tr
     return found
 
 
-def _spine(log: Log) -> Iterable[tuple[Record, FeatureRow]]:
-    for records in log:
-        for record in records:
-            message = decode(record)
-            if isinstance(message, FeatureRow) and message.spine:
-                yield record, message
+def _rows_of(records: Sequence[Record], event_type: str) -> Mapping[str, list[int]]:
+    """Return where the spine rows of an event type lie, by their id."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for record in records:
+        message = decode(record)
+        if isinstance(message, FeatureRow) and message.spine and message.event_type == event_type:
+            places[message.row_id].append(record.offset)
+    return places
 
 
 def _source(record: Record) -> Place:
