@@ -47,14 +47,14 @@ class Watchdog:
             self._over.set()
 
     def _note(self) -> None:
-        """Note for each partition when it last got on; one without lag always does."""
-        now = monotonic()
-        lanes = self.standing().lanes
+        """Note for each partition when it last got on; one without lag, or with its followers at work, always does."""
+        now, standing = monotonic(), self.standing()
+        busy = {at for at, followed in standing.followed.items() if followed.is_handed_over}
         self._seen = {
             at: self._seen[at]
-            if at in self._seen and lane.end > lane.position and self._seen[at][0] == lane.position
-            else (lane.position, now)
-            for at, lane in lanes.items()
+            if at in self._seen and end > reached and self._seen[at][0] == reached and at not in busy
+            else (reached, now)
+            for at, reached, end in standing.places()
         }
 
     def _watch(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.types import TP
 
 from millrace_common.bus.faust_transport import AsTheyAre, Consumer, Message, Transport
@@ -63,7 +64,7 @@ class FaustReader:
             app = self._app(folder)
             try:
                 await app.start()
-                await together(self._first_failure(), self._crash_of(app), self._check())
+                await together(self._first_failure(), self._crash_of(app), self._check(app))
             finally:
                 self._leaving = True
                 await self.release()
@@ -108,8 +109,8 @@ class FaustReader:
         await app._crashed.wait()
         raise Unavailable(f"Faust has crashed: {app.crash_reason!r}")
 
-    async def _check(self) -> None:
-        """Let lanes on which nothing arrives compare their store."""
+    async def _check(self, app: faust.App) -> None:
+        """Let lanes on which nothing arrives compare their store, and see whether there is nothing to come."""
         seen: dict[TopicPartition, int] = {}
         while True:
             await asyncio.sleep(_IDLE_SECONDS)
@@ -117,7 +118,19 @@ class FaustReader:
                 if seen.get(at) == lane.steps and not self._turns[at].locked():
                     async with self._turns[at]:
                         await lane.idle()
+                    await self._pass(lane, app)
                 seen[at] = lane.steps
+
+    async def _pass(self, lane: Lane, app: faust.App) -> None:
+        """Note how far the fetch is. What is on its way to its agent meanwhile is worked off within the second."""
+        tp = TP(self.options.named(lane.at.topic), lane.at.partition)
+        try:
+            async with asyncio.timeout(self.options.send_seconds_max):
+                lane.passed = await app.consumer.position(tp) or 0
+        except IllegalStateError:
+            return  # it was taken away meanwhile
+        except (TimeoutError, KafkaError) as error:
+            raise Unavailable(f"how far {lane.at} was fetched is unknown: {error!r}") from error
 
     async def _work(self, message: Message) -> None:
         """Work a batch off, unless its partition was taken away since it was fetched or something has failed."""

@@ -123,8 +123,13 @@ class Consumer(driver.Consumer):
         message.start = start if known is lane else lane.position
         message.lane, message.consumer = lane, self
         self._fetched[tp] = (lane, last.offset + 1)
-        lane.end = max(lane.end, self.highwater(tp) or 0)
+        lane.end = max(lane.end, self._stable_end(tp))
         return message
+
+    def _stable_end(self, tp: TP) -> int:
+        """Return the end of what may be read: an open transaction of a producer ends it."""
+        thread: Any = self._thread
+        return thread._ensure_consumer().last_stable_offset(KafkaPartition(tp.topic, tp.partition)) or 0
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to where the lanes stand; the committed offset is no place to start from (R8)."""

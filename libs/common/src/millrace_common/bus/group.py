@@ -195,12 +195,14 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def _fetch(self, lane: Lane, tp: KafkaPartition) -> Batch | None:
         try:
             fetched = await self._consumer.getmany(tp, timeout_ms=_IDLE_MS, max_records=self._options.batch_records_max)
+            raws = fetched.get(tp)
+            if not raws:
+                lane.passed = await self._consumer.position(tp)
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             raise DataGap(f"{lane.at.topic}[{lane.at.partition}] no longer holds offset {lane.position}") from error
         except KafkaError as error:
             raise Unavailable(f"{lane.at.topic}[{lane.at.partition}] cannot be read: {error!r}") from error
-        lane.end = max(lane.end, self._consumer.highwater(tp) or 0)
-        raws = fetched.get(tp)
+        lane.end = max(lane.end, self._consumer.last_stable_offset(tp) or 0)
         return Batch(lane.at, [record_of(lane.at, raw) for raw in raws]) if raws else None
 
     async def _commit(self, tp: KafkaPartition, offset: int) -> None:

@@ -30,8 +30,15 @@ class Lane:
     quiet_below: int
     end: int
     """The log's end as last seen."""
+    passed: int = 0
+    """Below it nothing more is to come: producers' transactions leave marks in the log that are never handed over."""
     steps: int = 0
-    """Grows with every batch and every idle poll: what the watchdog looks at."""
+    """Grows with every batch and every idle poll: one that stands still had nothing to do."""
+
+    @property
+    def reached(self) -> int:
+        """Return up to where the log is dealt with: lag is counted from there."""
+        return max(self.position, self.passed)
 
     async def work(self, batch: Batch, settler: Settler, commit: Callable[[], Awaitable[None]]) -> None:
         """Hand a batch to the handler and settle its outcome."""

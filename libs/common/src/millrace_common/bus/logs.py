@@ -87,9 +87,11 @@ class Logs:
         for tp, raws in fetched.items():
             at = self._options.at(tp.topic, tp.partition)
             batch = Batch(at, [record_of(at, raw) for raw in raws])
+            followed = standing.followed[at]
+            followed.is_handed_over = True
             for follower in followers[at.topic]:
                 await follower(batch)
-            followed = standing.followed[at]
+            followed.is_handed_over = False
             followed.position = batch.end
             followed.end = max(followed.end, batch.end)
 

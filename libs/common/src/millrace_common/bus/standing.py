@@ -17,6 +17,13 @@ class Followed:
     position: int
     target: int
     end: int
+    is_handed_over: bool = False
+    """Its followers are at work on what was read; they have deadlines of their own."""
+
+    @property
+    def reached(self) -> int:
+        """Return up to where the log was read."""
+        return self.position
 
 
 @dataclass(slots=True)
@@ -35,10 +42,10 @@ class Standing:
         self.ready.clear()
 
     def places(self) -> Iterator[tuple[TopicPartition, int, int]]:
-        """Yield every partition that is read, the position in it and its end."""
+        """Yield every partition that is read, up to where, and its end."""
         readings: list[Followed | Lane] = [*self.followed.values(), *self.lanes.values()]
         for reading in readings:
-            yield reading.at, reading.position, max(reading.end, reading.position)
+            yield reading.at, reading.reached, max(reading.end, reading.reached)
 
     def measure(self) -> None:
         """Copy the positions into the metrics."""
