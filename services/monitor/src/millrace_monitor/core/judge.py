@@ -44,8 +44,10 @@ class Judge(msgspec.Struct):
         speaker = Speaker(pipeline, cut, self.threads)
         self.labelled = cut.labelled
         self.trail.add(cut)
-        judged = self.champion
+        judged, was_right = self.champion, "performance" not in self.incidents
         self._weigh(speaker, profiles)
+        if was_right and "performance" in self.incidents:
+            self.requests.rejections = 0
         for note in cut.notes:
             self._take(note, speaker, profiles)
         if self.champion is not judged:

@@ -1,7 +1,8 @@
 """When to ask for a new model, and when a request is done with. One open request per model.
 
-A request waits until enough labelled rows lie after the change, never comes of a quality incident, and is harder to get
-after each rejection: twice the rows, up to sixteen times.
+A request waits until enough labelled rows lie after the change and after the request before it, never comes of a
+quality incident, and is harder to get after each rejection: twice the rows, up to four times, until something new goes
+wrong. An inconclusive candidate is no rejection: the next is asked for when as many labelled rows again have come.
 """
 
 from typing import TypeVar
@@ -14,7 +15,7 @@ from millrace_monitor.core.cut import Asked, Candidated, Dropped, Promoted
 from millrace_monitor.core.incident import Incident
 
 T = TypeVar("T")
-BACK_OFF_MAX = 16
+BACK_OFF_MAX = 4
 REMEMBERED_MAX = 50
 
 
@@ -101,7 +102,7 @@ class Requests(msgspec.Struct):
         self.open = None
         if ended == "promoted":
             self.rejections, self.landed = 0, request
-        elif ended not in ("cancelled", "superseded"):
+        elif ended not in ("cancelled", "superseded", "inconclusive"):
             self.rejections += 1
         return ended
 
@@ -116,7 +117,7 @@ class Requests(msgspec.Struct):
             request.promoted_us, request.to_version, request.to_digest = landed.at_us, landed.version, landed.digest
             return "promoted"
         if request.candidate_id in self.dropped:
-            return "rejected"
+            return self.dropped[request.candidate_id]
         return "superseded" if self._is_superseded(request, champion) else None
 
     def _is_superseded(self, request: Request, champion: Promoted | None) -> bool:
@@ -142,9 +143,14 @@ class Requests(msgspec.Struct):
             ("drift", "covariate", retrain.on_drift),
         ):
             incident = incidents.get(kind)
-            rows_min = retrain.rows_min * back_off
-            if is_on and incident is not None and incident.labelled_since >= rows_min:
-                return Wanted(reason, f"{incident.incident_id}.{incident.labelled_since}", rows_min, incident)
+            is_ripe = incident is not None and incident.labelled_since >= retrain.rows_min
+            if (
+                is_on
+                and incident is not None
+                and is_ripe
+                and labelled - self.labelled_mark >= retrain.rows_min * back_off
+            ):
+                return Wanted(reason, f"{incident.incident_id}.{labelled}", retrain.rows_min, incident)
         return self._by_schedule(retrain, labelled=labelled, now_us=now_us, back_off=back_off)
 
     def _by_schedule(self, retrain: RetrainSpec, *, labelled: int, now_us: int, back_off: int) -> Wanted | None:

@@ -41,16 +41,61 @@ class Assembled:
 
 @dataclass(slots=True)
 class Gathered:
-    """The log up to a cut, by event id."""
+    """What the log says about events of one type, by event id. Of equal row ids the first counts."""
 
+    event_type: str
+    label: str
     events: dict[str, Assembled] = field(default_factory=dict)
     labels: dict[str, tuple[Place, Scalar]] = field(default_factory=dict)
-    ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
+    first: dict[int, int] = field(default_factory=dict)
+    """The first offset of each partition."""
+    _rows: dict[str, tuple[FeatureRow, Place]] = field(default_factory=dict)
+
+    def take(self, entry: Entry) -> None:
+        """Take the next entry of a partition."""
+        partition, offset, message = entry
+        if partition not in self.first:
+            self.first[partition] = offset
+        if message.event_type != self.event_type:
+            return
+        if isinstance(message, FeatureRow):
+            self._take_row(message, (message.event_time_us, partition, offset))
+        elif message.name == self.label and message.kind == "label":
+            self._take_label(message, (message.seen_time_us, partition, offset))
+
+    def ranges(self, cut: Ends) -> dict[str, tuple[int, int]]:
+        """Return the offsets that were taken of each partition, up to the cut."""
+        return {str(partition): (first, cut[str(partition)]) for partition, first in sorted(self.first.items())}
+
+    def _take_row(self, row: FeatureRow, place: Place) -> None:
+        if row.op == "withdrawn":
+            self._withdraw(row)
+        elif row.row_id not in self._rows:
+            self._rows[row.row_id] = (row, place)
+            self.events.setdefault(row.event_id, Assembled()).add(row, place)
+
+    def _withdraw(self, row: FeatureRow) -> None:
+        """Forget a row: what is left of its event is put together anew."""
+        if self._rows.pop(row.row_id, None) is None:
+            return
+        left = [kept for kept in self._rows.values() if kept[0].event_id == row.event_id]
+        self.events[row.event_id] = Assembled()
+        for kept, place in left:
+            self.events[row.event_id].add(kept, place)
+
+    def _take_label(self, label: Label, place: Place) -> None:
+        before = self.labels.get(label.event_id)
+        if before is None or place > before[0]:
+            self.labels[label.event_id] = (place, label.value)
 
 
 def assemble(entries: Iterable[Entry], lesson: Lesson, view: View, *, cut: Ends, window: "Window") -> Dataset:
     """Return the newest labelled rows before the cut, ordered by event time and then the log."""
-    gathered = gather(entries, lesson, cut=cut)
+    return dataset_of(gather(entries, lesson, cut=cut), lesson, view, cut=cut, window=window)
+
+
+def dataset_of(gathered: "Gathered", lesson: Lesson, view: View, *, cut: Ends, window: "Window") -> Dataset:
+    """Return the newest labelled rows of what was gathered before the cut, ordered by event time and then the log."""
     events = {event_id: event for event_id, event in gathered.events.items() if event.spine is not None}
     newest_us = max((event.place[0] for event in events.values()), default=0)
     watermark_us = newest_us - lesson.lateness_us
@@ -58,7 +103,7 @@ def assemble(entries: Iterable[Entry], lesson: Lesson, view: View, *, cut: Ends,
     whole = [event_id for event_id in truths if events[event_id].is_complete(lesson.entity_types)]
     taken = window.newest(sorted(whole, key=lambda event_id: events[event_id].place), events)
     facts = Facts(
-        offsets={FeatureRow.topic: gathered.ranges},
+        offsets={FeatureRow.topic: gathered.ranges(cut)},
         watermark_us=watermark_us,
         rows=len(events),
         labelled=len(truths),
@@ -95,39 +140,13 @@ class Window:
 
 
 def gather(entries: Iterable[Entry], lesson: Lesson, *, cut: Ends) -> Gathered:
-    """Return what entries before the cut say about events of the lesson's type. Of equal row ids the first counts."""
+    """Return what entries before the cut say about events of the lesson's type."""
     ends = {int(partition): end for partition, end in cut.items()}
-    rows: dict[str, tuple[FeatureRow, Place]] = {}
-    found = Gathered()
-    ranges: dict[int, int] = {}
-    for partition, offset, message in entries:
-        if offset >= ends.get(partition, 0):
-            continue
-        if offset < ranges.get(partition, offset + 1):
-            ranges[partition] = offset
-        if message.event_type != lesson.event_type:
-            continue
-        if isinstance(message, FeatureRow):
-            _take_row(rows, message, (message.event_time_us, partition, offset))
-        elif message.name == lesson.label and message.kind == "label":
-            _take_label(found.labels, message, (message.seen_time_us, partition, offset))
-    for row, place in rows.values():
-        found.events.setdefault(row.event_id, Assembled()).add(row, place)
-    found.ranges = {str(partition): (first, ends[partition]) for partition, first in sorted(ranges.items())}
+    found = Gathered(lesson.event_type, lesson.label)
+    for entry in entries:
+        if entry[1] < ends.get(entry[0], 0):
+            found.take(entry)
     return found
-
-
-def _take_row(rows: dict[str, tuple[FeatureRow, Place]], row: FeatureRow, place: Place) -> None:
-    if row.op == "withdrawn":
-        rows.pop(row.row_id, None)
-    elif row.row_id not in rows:
-        rows[row.row_id] = (row, place)
-
-
-def _take_label(labels: dict[str, tuple[Place, Scalar]], label: Label, place: Place) -> None:
-    before = labels.get(label.event_id)
-    if before is None or place > before[0]:
-        labels[label.event_id] = (place, label.value)
 
 
 def truths_of(
