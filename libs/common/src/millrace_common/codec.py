@@ -6,6 +6,7 @@ CloudEvents 1.0 in Kafka binary mode: attributes as `ce_` headers, the value as 
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -22,6 +23,15 @@ _SOURCES = {
     "predictions": b"/millrace/serving",
     "drift-alerts": b"/millrace/monitor",
 }
+_CONSTANT: dict[type[Message], Headers] = {
+    kind: (
+        ("ce_specversion", b"1.0"),
+        ("ce_type", str(kind.__struct_config__.tag).encode()),
+        ("ce_source", _SOURCES[kind.topic]),
+    )
+    for kind in KINDS
+}
+"""The headers that are the same in every message of a kind."""
 _KIND = re.compile(r"millrace\.([a-z_]+)\.v(\d+)")
 
 
@@ -35,8 +45,12 @@ def rfc3339(time_us: int) -> str:
     >>> rfc3339(0)
     '1970-01-01T00:00:00.000000Z'
     """
-    whole = datetime.fromtimestamp(time_us // 1_000_000, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{time_us % 1_000_000:06d}Z"
+    return f"{_rfc3339_second(time_us // 1_000_000)}.{time_us % 1_000_000:06d}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _rfc3339_second(time_s: int) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def encode_value(message: Message) -> bytes:
@@ -47,10 +61,8 @@ def encode_value(message: Message) -> bytes:
 def encode(message: Message, *, cause_offset: int | None = None) -> Outgoing:
     """Return a message as the record to send."""
     headers: list[tuple[str, bytes]] = [
-        ("ce_specversion", b"1.0"),
+        *_CONSTANT[type(message)],
         ("ce_id", message.id.encode()),
-        ("ce_type", str(message.__struct_config__.tag).encode()),
-        ("ce_source", _SOURCES[message.topic]),
         ("ce_time", rfc3339(message.time_us).encode()),
     ]
     if message.correlation_id is not None:
