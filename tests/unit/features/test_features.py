@@ -236,7 +236,10 @@ async def test_the_future_is_judged_by_when_the_event_first_came() -> None:
     assert (dead.header("millrace-reason"), dead.header("millrace-field")) == ("future", "ts")
 
 
-@pytest.mark.parametrize("origin", [b"", b"raw-data/1/2", b"other/1/2/3", b"raw-data/-1/2/3", b"raw-data/1/2/x", b"raw-data/1/2/" + b"9" * 19])
+@pytest.mark.parametrize(
+    "origin",
+    [b"", b"raw-data/1/2", b"other/1/2/3", b"raw-data/-1/2/3", b"raw-data/1/2/x", b"raw-data/1/2/" + b"9" * 19],
+)
 async def test_a_move_that_says_nothing_is_a_dead_letter(origin: bytes) -> None:
     """A malformed origin is refused, not guessed."""
     stage = staged()

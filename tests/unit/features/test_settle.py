@@ -164,3 +164,10 @@ async def test_a_small_cache_changes_nothing() -> None:
         await small.send(payment(f"p{n}", f"c{n % 3}", n, merchant=f"m{n % 2}"))
     await small.run()
     assert sorted(map(repr, whole.rows())) == sorted(map(repr, small.rows()))
+
+
+def test_what_a_row_depends_on_is_said() -> None:
+    """R14: the longest window or id horizon, and the lateness on top; the last value of ever has no bound."""
+    stage = Stage(deployment(CARD_SPEND, SHOP_TAKINGS))
+    reaches = {subscription.topic: subscription.reach_us for subscription in stage.service.subscriptions}
+    assert reaches == {"raw-data": None, "raw-data.by-merchant": 40 * SECOND}

@@ -80,6 +80,8 @@ class Subscription:
     topic: str
     handler: Handler
     cursors: Cursors | None = None
+    reach_us: int | None = 0
+    """How long before a record others may lie that matter to what is made of it; None: anywhere before it (R14)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,11 @@ class Service:
     app: Asgi | None = None
     counts: Callable[[], Mapping[str, int]] = field(default=dict)
 
-    def on(self, topic: str, handler: Handler, *, cursors: Cursors | None = None) -> "Service":
+    def on(
+        self, topic: str, handler: Handler, *, cursors: Cursors | None = None, reach_us: int | None = 0
+    ) -> "Service":
         """Handle each batch of `topic` as a member of the consumer group."""
-        return replace(self, subscriptions=(*self.subscriptions, Subscription(topic, handler, cursors)))
+        return replace(self, subscriptions=(*self.subscriptions, Subscription(topic, handler, cursors, reach_us)))
 
     def follow(self, topic: str, handler: Follower) -> "Service":
         """Read the whole of `topic` in every process; the service is ready after the end seen at start."""

@@ -104,6 +104,18 @@ class EntityPlan:
         object.__setattr__(self, "set", hashlib.blake2b(content, digest_size=4).digest())
         object.__setattr__(self, "_places", {event.type: i for i, event in enumerate(self.events)})
 
+    @property
+    def reach_us(self) -> int | None:
+        """Return how long before an event others may lie that its row depends on; None: anywhere before it.
+
+        That is the longest window or id horizon and the lateness on top; `last` without a window has no bound.
+        """
+        windows = [feature.window_us for group in self.groups for feature in group.spec.features]
+        if any(window is None for window in windows):
+            return None
+        bounds = [window for window in windows if window is not None] + [event.dedupe_us for event in self.events]
+        return max(bounds, default=0) + max((event.lateness_us for event in self.events), default=0)
+
     def empty(self) -> EntityState:
         """Return the state of an entity that was never seen."""
         return EntityState(-1, 0, [Seen() for _ in self.events], [group.empty() for group in self.groups])

@@ -21,8 +21,8 @@ def build(host: Host, *, store: Online, entities_max: int = ENTITIES_MAX) -> Ser
     events = compile_events(host.deployment)
     features = Features(feeds, events, store, host.publisher, host.version, entities_max)
     service = Service("features", counts=lambda: dict(features.counts))
-    for topic in feeds.by_topic:
-        service = service.on(topic, features.on_batch, cursors=features)
+    for topic, feed in feeds.by_topic.items():
+        service = service.on(topic, features.on_batch, cursors=features, reach_us=feed.reach_us)
     return service
 
 

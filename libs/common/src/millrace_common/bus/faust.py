@@ -186,7 +186,12 @@ class FaustReader:
         for at, tp in places.items():
             subscription = next(s for s in self.service.subscriptions if s.topic == at.topic)
             self._lanes[at] = await open_lane(
-                self.service.name, subscription, at, committed=await committed(tp), log=extents[at]
+                self.service.name,
+                subscription,
+                at,
+                committed=await committed(tp),
+                log=extents[at],
+                whole_from=self._logs.whole_from,
             )
             self._turns[at] = asyncio.Lock()
         self._standing.ready.set()

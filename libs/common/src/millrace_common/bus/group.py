@@ -173,7 +173,9 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def _open(self, at: TopicPartition, tp: KafkaPartition, extent: Extent) -> Lane:
         subscription = next(s for s in self._service.subscriptions if s.topic == at.topic)
         committed = await committed_offset(self._consumer, tp)
-        return await open_lane(self._service.name, subscription, at, committed=committed, log=extent)
+        return await open_lane(
+            self._service.name, subscription, at, committed=committed, log=extent, whole_from=self._logs.whole_from
+        )
 
     async def _work(self, worker: _Worker, tp: KafkaPartition) -> None:
         lane = worker.lane

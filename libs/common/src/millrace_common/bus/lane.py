@@ -19,6 +19,15 @@ class Extent:
     end: int
 
 
+WholeFrom = Callable[[TopicPartition, int | None], Awaitable[int | None]]
+"""Given how far a record reaches back, returns the first offset whose reach the log holds whole; None: not one yet."""
+
+
+async def from_the_start(at: TopicPartition, reach_us: int | None) -> int | None:
+    """Stand for a log of which nothing was ever deleted."""
+    return 0
+
+
 @dataclass(slots=True)
 class Lane:
     """A partition taken over. `quiet_below` is the offset that was committed at assignment (R8)."""
@@ -64,14 +73,28 @@ class Lane:
 
 
 async def open_lane(
-    service: str, subscription: Subscription, at: TopicPartition, *, committed: int | None, log: Extent
+    service: str,
+    subscription: Subscription,
+    at: TopicPartition,
+    *,
+    committed: int | None,
+    log: Extent,
+    whole_from: WholeFrom = from_the_start,
 ) -> Lane:
     """Take a partition over at its state's cursor; without cursors at the committed offset; else at the log start (R8).
 
-    Raises DataGap where the log does not hold the place to start from.
+    Raises DataGap where the log does not hold the place to start from, or not all that a lost state was made of (R14).
     """
     cursors = subscription.cursors
     start = committed if cursors is None else await cursors.start(at)
+    if start is None and committed is not None and log.start > 0:
+        whole = await whole_from(at, subscription.reach_us)
+        if whole is None or committed < whole:
+            raise DataGap(
+                f"the state of {service} for {at.topic}[{at.partition}] is lost, and the log from {log.start} on does "
+                f"not hold all that it was made of at {committed}; restore the store, or accept that what follows "
+                "differs from what was published: delete the group's committed offset"
+            )
     position = log.start if start is None else start
     if not log.start <= position <= log.end:
         raise DataGap(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
 from millrace_common.bus.lane import Extent
 from millrace_common.bus.options import KafkaOptions
@@ -65,6 +65,27 @@ class Logs:
         except (TimeoutError, KafkaError) as error:
             raise Unavailable(f"Kafka does not say what the logs hold: {error!r}") from error
         return {at: Extent(starts[tp], ends[tp]) for tp, at in named.items()}
+
+    async def whole_from(self, at: TopicPartition, reach_us: int | None) -> int | None:
+        """Return the first offset appended `reach_us` after the log's first record; None where none is yet.
+
+        Of an empty log that is its end: what was in it was deleted for its age. Raises Unavailable.
+        """
+        first = await self._appended(at, 0)
+        if first is None:
+            return (await self.extents([at]))[at].end
+        if reach_us is None:
+            return None
+        found = await self._appended(at, first.timestamp + -(-reach_us // 1_000))
+        return None if found is None else int(found.offset)
+
+    async def _appended(self, at: TopicPartition, time_ms: int) -> OffsetAndTimestamp | None:
+        tp = KafkaPartition(self._options.named(at.topic), at.partition)
+        try:
+            async with asyncio.timeout(self._options.send_seconds_max):
+                return (await self._consumer.offsets_for_times({tp: time_ms})).get(tp)
+        except (TimeoutError, KafkaError) as error:
+            raise Unavailable(f"Kafka does not say when {at.topic}[{at.partition}] was written: {error!r}") from error
 
     async def follow(
         self, followers: Mapping[str, list[Follower]], counts: Mapping[str, int], standing: Standing

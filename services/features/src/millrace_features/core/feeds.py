@@ -18,6 +18,13 @@ class Feed:
     plans: Mapping[str, EntityPlan]
     by: tuple[str, ...] | None = None
 
+    @property
+    def reach_us(self) -> int | None:
+        """Return how long before a record others may lie that its rows depend on; None: anywhere before it."""
+        reaches = [plan.reach_us for plan in self.plans.values()]
+        known = [reach for reach in reaches if reach is not None]
+        return max(known, default=0) if len(known) == len(reaches) else None
+
     def entity_of(self, event: Event) -> tuple[str, str]:
         """Return the type and id of the entity that an event on this topic is about."""
         if self.by is None:
