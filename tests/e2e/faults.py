@@ -72,7 +72,7 @@ class Faults:
         async def harm() -> None:
             grown = self.world.size("model-candidates")
             wanted = await grown + after
-            await self._ask_for(model)
+            await self.ask_for(model)
             await self._until_size("model-candidates", wanted)
             self.world.kill(service)
 
@@ -86,7 +86,7 @@ class Faults:
         async def harm() -> None:
             if model is not None:
                 wanted = await self.world.size("model-candidates") + 1
-                await self._ask_for(model)
+                await self.ask_for(model)
                 await self._until_size("model-candidates", wanted)
                 await self._until_read(service, "model-candidates")
             mark = self.folder / service / place
@@ -95,6 +95,12 @@ class Faults:
             await until(lambda: not mark.exists(), f"{service} at {place}", seconds_max=120)
 
         await self._harmed(f"failpoint {place}", (service,), harm)
+
+    async def ask_for(self, model: str) -> None:
+        """Ask the monitor for a new model."""
+        async with httpx.AsyncClient(base_url=self.world.endpoints.services["monitor"]) as client:
+            answer = await client.post(f"/v1/models/{model}/train")
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
 
     def attribute(self, truth: Truth) -> None:
         """Count for each fault what was repeated between it and the next one."""
@@ -124,11 +130,6 @@ class Faults:
     async def _kill_as_it_grows(self, topic: str, *services: str) -> None:
         await self.world.grown(topic)
         self.world.kill(*services)
-
-    async def _ask_for(self, model: str) -> None:
-        async with httpx.AsyncClient(base_url=self.world.endpoints.services["monitor"]) as client:
-            answer = await client.post(f"/v1/models/{model}/train")
-        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
 
     async def _until_size(self, topic: str, size: int, *, seconds_max: float = 120.0) -> None:
         deadline = time.monotonic() + seconds_max

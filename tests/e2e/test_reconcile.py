@@ -61,7 +61,7 @@ async def _reconcile(home: Home, endpoints: Endpoints, history: Path, rows: int)
             await _replayed(history, home)
             await feed.reached(feed.sent + 500)
         await world.quiet(seconds_max=REPLAY_SECONDS_MAX)
-        truth = await hold_all(world, feed, {})
+        truth = hold_all(await world.seen(feed.accepted), {})
         assert set(world.restarts().values()) == {0}
         assert {topic for topic, records in truth.repeats.items() if records} <= {"model-candidates"}
         _hold_counts(world, truth)

@@ -11,7 +11,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition as KafkaPartition
+from deltalake import DeltaTable
 from redis.asyncio import Redis
+from tests.e2e.checks import Seen
 
 from millrace.loading import load
 from millrace.spec import Deployment
@@ -70,9 +72,12 @@ class World:
                 found[place.partition] += [record_of(at, raw) for raw in fetched.get(place, ())]
         return found
 
-    async def records(self, topic: str) -> list[Record]:
-        """Return everything on a topic, partition after partition."""
-        return [record for records in await self.log(topic) for record in records]
+    async def seen(self, accepted: Sequence[tuple[int, int, str]]) -> Seen:
+        """Return everything there is; `accepted` are the places that ingest has answered with 202."""
+        logs = {topic: await self.log(topic) for topic in self.partitions}
+        rows = DeltaTable(str(self.home.folder / "trainer" / "rows")).to_pyarrow_table(columns=["partition", "offset"])
+        kept = list(zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True))
+        return Seen(self.deployment, logs, await self.store(), kept, accepted)
 
     async def store(self) -> dict[str, bytes]:
         """Return everything in Redis."""
