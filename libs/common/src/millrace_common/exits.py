@@ -2,6 +2,7 @@
 
 import os
 import sys
+from asyncio import CancelledError
 from types import TracebackType
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ class ExitOnError:
     """A context that no error leaves: the process ends at once, with its code and its reason.
 
     Nothing is closed on the way, because closing may hang on what just failed; the log is replayed after the restart.
+    A cancellation passes: who cancelled has the reason, and raises it further out.
     """
 
     def __enter__(self) -> None:
@@ -29,7 +31,7 @@ class ExitOnError:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not isinstance(error, SystemExit):
+        if error is not None and not isinstance(error, SystemExit | CancelledError):
             _end(error)
 
 

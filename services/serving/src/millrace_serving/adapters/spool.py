@@ -161,7 +161,6 @@ async def sending(spool: Spool, publisher: Publisher) -> AsyncIterator[None]:
 
     def end(done: asyncio.Task[None]) -> None:
         if not done.cancelled():
-            log.error("spool_sender_failed", error=repr(done.exception()))
             body.cancel()
 
     sender = asyncio.create_task(spool.send(publisher))
