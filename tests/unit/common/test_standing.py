@@ -47,3 +47,12 @@ async def test_a_process_ends_where_records_wait_and_nobody_reads_them(
     task.cancel()
     await asyncio.wait([task])
     assert ended == ends
+
+
+def test_a_lost_state_is_rebuilt_up_to_what_was_committed() -> None:
+    """R8: below the committed offset a partition is folded again; ticks wait for that."""
+    standing = Standing()
+    lane = standing.lanes[AT] = Lane("s", Subscription("in", unused), AT, 0, 5, 9)
+    assert standing.is_rebuilding
+    lane.position = 5
+    assert not standing.is_rebuilding

@@ -42,6 +42,7 @@ _BUSES = {"kafka": "millrace_common.bus.kafka:KafkaBus", "faust": "millrace_comm
 _PORTS = {"ingest": 7101, "features": 7102, "trainer": 7103, "gatekeeper": 7104, "serving": 7105, "monitor": 7106}
 _STOP_SECONDS_MAX = 14
 _REQUESTS_SECONDS_MAX = 5
+_LOOK_SECONDS = 0.5
 
 
 def run(factory: Factory[S], settings_type: type[S], *, bus: Literal["kafka", "faust"] = "kafka") -> None:
@@ -126,9 +127,15 @@ class _Process:
         await together(self.bus.run(self.service), self._ticks_and_jobs(), watchdog.run())
 
     async def _ticks_and_jobs(self) -> None:
-        """Start them when the service is ready: they may decide on what the followed logs say."""
+        """Start them when the service is ready: they may decide on what the followed logs say.
+
+        A state that was lost is rebuilt before: what is said meanwhile was said, and stays quiet only where it has a
+        cause on the log, which a tick has not (R8).
+        """
         await self.bus.standing.ready.wait()
         log.info("service_ready")
+        while self.bus.standing.is_rebuilding:  # noqa: ASYNC110  a position is a number: it wakes nobody
+            await asyncio.sleep(_LOOK_SECONDS)
         turn, settler = asyncio.Lock(), self.bus.settler
         ticking = tick(self.service.name, self.service.ticks, clock=self.clock, settler=settler, turn=turn)
         if self.service.jobs is None:

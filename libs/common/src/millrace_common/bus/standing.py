@@ -41,6 +41,11 @@ class Standing:
         self.followed.clear()
         self.ready.clear()
 
+    @property
+    def is_rebuilding(self) -> bool:
+        """Say whether a partition is still read up to where its outputs were acknowledged before."""
+        return any(lane.reached < min(lane.quiet_below, lane.end) for lane in self.lanes.values())
+
     def places(self) -> Iterator[tuple[TopicPartition, int, int]]:
         """Yield every partition that is read, up to where, and its end."""
         readings: list[Followed | Lane] = [*self.followed.values(), *self.lanes.values()]
