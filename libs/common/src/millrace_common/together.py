@@ -31,5 +31,7 @@ async def within(seconds_max: float, closing: Coroutine[Any, Any, None]) -> None
     if not done:
         task.cancel()
         log.warning("close_timed_out", what=repr(closing), seconds_max=seconds_max)
+    elif task.cancelled():
+        log.warning("close_cancelled", what=repr(closing))
     elif task.exception() is not None:
         log.warning("close_failed", what=repr(closing), error=repr(task.exception()))

@@ -63,12 +63,19 @@ class FaustReader:
         with tempfile.TemporaryDirectory(prefix="millrace-faust-") as folder:
             app = self._app(folder)
             try:
-                await app.start()
+                await self._start(app)
                 await together(self._first_failure(), self._crash_of(app), self._check(app))
             finally:
                 self._leaving = True
                 await self.release()
                 await within(_STOP_SECONDS_MAX, app.stop())
+
+    async def _start(self, app: faust.App) -> None:
+        try:
+            async with asyncio.timeout(self.options.send_seconds_max):
+                await app.start()
+        except TimeoutError as error:
+            raise Unavailable(f"the group of {self.service.name} cannot be joined") from error
 
     def _app(self, folder: str) -> faust.App:
         app = faust.App(
@@ -170,10 +177,12 @@ class FaustReader:
         turns = [asyncio.create_task(self._turns[lane.at].acquire()) for lane in lanes]
         if turns:
             await asyncio.wait(turns, timeout=self.options.settle_seconds_max)
-        for turn in turns:
-            turn.cancel()
-        for lane in lanes:
+        for lane, turn in zip(lanes, turns, strict=True):
             lane.drop()
+            if turn.done():
+                self._turns[lane.at].release()  # what waits for its turn sees that the lane is gone
+            else:
+                turn.cancel()
 
     async def take(self, assigned: Iterable[TP], committed: Callable[[TP], Awaitable[int | None]]) -> None:
         """Take the partitions over, each at its start."""
