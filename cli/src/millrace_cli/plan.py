@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from millrace.loading import PipelineMistakes, load
-
 from millrace.spec import Deployment
 from millrace_cli import api, platform, ports
 from millrace_cli.home import MARK, Endpoints, Home
