@@ -49,6 +49,16 @@ async def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert await (await opened(tmp_path)).start(AT) == 20
 
 
+@pytest.mark.parametrize("commits_per_compaction", [2, 100])
+async def test_rows_come_back_in_log_order(tmp_path: Path, commits_per_compaction: int) -> None:
+    """R13: what is learnt depends on the log, not on the files in which its rows happen to lie."""
+    rows = await opened(tmp_path)
+    rows.commits_per_compaction = commits_per_compaction
+    for first in range(0, 50, 10):
+        await rows.append(AT, first + 10, entries(first, first + 10))
+    assert [offset for _, offset, _ in read_entries(str(tmp_path / "rows"), event_type="sale")] == list(range(50))
+
+
 async def test_a_crash_before_the_commit_writes_nothing_twice(tmp_path: Path) -> None:
     """Applied but not committed: the log is read again, from the cursor or from further back, and no row doubles."""
     await (await opened(tmp_path)).append(AT, 20, entries(0, 20))

@@ -145,11 +145,15 @@ def to_table(entries: Sequence[Entry]) -> pa.Table:
 
 
 def read_entries(url: str, *, event_type: str) -> Iterator[Entry]:
-    """Yield the entries of one event type; blocking. Raises Unavailable."""
+    """Yield the entries of one event type, partition by partition in log order; blocking. Raises Unavailable.
+
+    The table gives its newest file first, and compaction moves rows between files.
+    """
     try:
         rows = DeltaTable(url).to_pyarrow_dataset()
         wanted = ["partition", "offset", "value"]
-        for batch in rows.to_batches(columns=wanted, filter=ds.field("event_type") == event_type):
+        found = rows.to_table(columns=wanted, filter=ds.field("event_type") == event_type)
+        for batch in found.sort_by([("partition", "ascending"), ("offset", "ascending")]).to_batches():
             for partition, offset, value in zip(*(batch.column(c).to_pylist() for c in wanted), strict=True):
                 yield partition, offset, DECODER.decode(value)
     except (DeltaError, OSError) as error:
