@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import pytest
 
+pytest_plugins = ["tests.e2e.live_platform"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the project's tests."""
