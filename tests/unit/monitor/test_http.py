@@ -16,6 +16,7 @@ from millrace.spec import RetrainSpec
 from millrace_common.bus.memory import MemoryBus
 from millrace_common.clock import VirtualClock
 from millrace_common.host import Host
+from millrace_common.records import Outgoing
 from millrace_common.simulate import Simulation
 from millrace_monitor.adapters import MemoryState
 from millrace_monitor.service import build
@@ -210,3 +211,15 @@ def test_vendored_files_are_what_was_recorded() -> None:
         digest, name = line.split()
         assert hashlib.sha256(folder.joinpath(name).read_bytes()).hexdigest() == digest
     assert "MIT" in folder.joinpath("uPlot-LICENSE.txt").read_text()
+
+
+async def test_foreign_bytes_among_the_alerts_harm_nobody() -> None:
+    """What is no alert is passed over: lists, streams and the page go on."""
+    site = Site()
+    await site.bus.publish([Outgoing("drift-alerts", b"k", value) for value in (b"\n\nnonsense", b"{}", b"")])
+    await site.play(2, 0.0)
+    async with site.client() as client:
+        alerts = await client.get("/v1/alerts")
+        page = await client.get("/")
+    assert [alert for alert in alerts.json() if "alert_id" not in alert] == []
+    assert page.status_code == 200

@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from millrace_common.clock import Clock
-from millrace_common.codec import encode
+from millrace_common.codec import encode, encode_value
 from millrace_common.delivery import decoded
 from millrace_common.errors import Fenced, Refused
 from millrace_common.messages import Alert, Arm, Candidate, FeatureRow, Label, Offsets, Position, Prediction, Promotion
@@ -132,10 +132,12 @@ class Monitor:
         return self._step(said, letters, batch, documents)
 
     async def on_alerts(self, batch: Batch) -> None:
-        """Follow what was said, with its offsets."""
-        for record in batch.records:
-            if record.value:
-                self.feed.add(record.offset, record.value)
+        """Follow what was said, with its offsets. Foreign bytes on the topic are nobody's alert."""
+        messages, letters = decoded(batch, Alert, service_version=self.version)
+        for record, alert in messages:
+            self.feed.add(record.offset, encode_value(alert))
+        if letters:
+            log.warning("alerts_unreadable", count=len(letters))
 
     async def on_tick(self, now_us: int) -> Outcome:
         """Judge what waits when no message comes to give occasion."""

@@ -9,7 +9,7 @@ ALERTS_MAX = 10_000
 
 @dataclass(slots=True)
 class Feed:
-    """The newest alerts with their offsets, as the bytes that were published."""
+    """The newest alerts with their offsets, each one line of JSON."""
 
     alerts: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=ALERTS_MAX))
 
