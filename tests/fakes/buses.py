@@ -1,6 +1,7 @@
 """The three buses behind one face, for the suite that all of them must pass."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -13,15 +14,17 @@ from millrace_common.bus.kafka import KafkaBus
 from millrace_common.bus.memory import MemoryBus
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.clock import SystemClock
+from millrace_common.errors import Fenced
 from millrace_common.failpoints import Failpoints
-from millrace_common.records import Outgoing, Record, TopicPartition
-from millrace_common.service import Service
+from millrace_common.records import Batch, Outgoing, Record, TopicPartition
+from millrace_common.service import Outcome, Service
 from millrace_common.settle import Settler
 from millrace_common.topics import Topic
 
 BATCH_RECORDS_MAX = 50
 TOPICS = {"in": 2, "out": 2, "log": 1, "features": 1, "features.dlq": 1, "beats": 1, "job-ends": 1}
-SECONDS_MAX = 30.0
+SECONDS_MAX = 60.0
+PLACES = (TopicPartition("in", 0), TopicPartition("in", 1))
 
 AnyBus = MemoryBus | KafkaBus
 
@@ -149,6 +152,51 @@ class KafkaRig:
             return committed
         finally:
             await consumer.stop()
+
+
+def numbered(count: int, *, partition: int | None = None, first: int = 0) -> list[Outgoing]:
+    """Return records of distinct keys, numbered in their values."""
+    return [Outgoing("in", f"k{i}".encode(), str(i).encode(), partition=partition) for i in range(first, first + count)]
+
+
+class Store:
+    """A state that remembers what was applied, with a cursor per partition; it outlives the process."""
+
+    def __init__(self) -> None:
+        self.applied: Counter[tuple[int, int]] = Counter()
+        self.handled: Counter[tuple[int, int]] = Counter()
+        self.batches: list[tuple[int, int]] = []
+        self.cursor: dict[TopicPartition, int] = {}
+        self.dropped: list[TopicPartition] = []
+        self.broken = False
+
+    async def start(self, at: TopicPartition) -> int | None:
+        """Return the cursor."""
+        return self.cursor.get(at)
+
+    async def check(self, at: TopicPartition) -> None:
+        """Say Fenced where the test has broken the store."""
+        if self.broken:
+            raise Fenced("the store went back")
+
+    def drop(self, at: TopicPartition) -> None:
+        """Note that the partition was taken away."""
+        self.dropped.append(at)
+
+    async def on_batch(self, batch: Batch) -> Outcome:
+        """Copy each record to `out`, remember it, move the cursor."""
+        self.batches.append((batch.at.partition, len(batch.records)))
+        self.handled.update((r.partition, r.offset) for r in batch.records)
+
+        async def apply() -> None:
+            self.applied.update((r.partition, r.offset) for r in batch.records)
+            self.cursor[batch.at] = batch.end
+
+        return Outcome([Outgoing("out", r.key, r.value, cause_offset=r.offset) for r in batch.records], apply)
+
+    def service(self, *, cursors: bool = True) -> Service:
+        """Return the service whose state this is."""
+        return Service("store").on("in", self.on_batch, cursors=self if cursors else None)
 
 
 AnyRig = MemoryRig | KafkaRig

@@ -1,22 +1,29 @@
-"""What a bus must do, whichever it is: the same tests over MemoryBus, KafkaBus and FaustBus."""
+"""What a bus must do, whichever it is: order, settling, followed logs. Over MemoryBus, KafkaBus and FaustBus."""
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 
 import pytest
-from tests.fakes.buses import BATCH_RECORDS_MAX, AnyRig, KafkaRig, Killed, rig_of, running, until
+from tests.fakes.buses import (
+    BATCH_RECORDS_MAX,
+    PLACES,
+    SECONDS_MAX,
+    AnyRig,
+    Killed,
+    Store,
+    numbered,
+    rig_of,
+    running,
+    until,
+)
 
 from millrace_common import codec
 from millrace_common.clock import SystemClock
 from millrace_common.delivery import decoded
-from millrace_common.errors import DataGap, Fenced
 from millrace_common.messages import FeatureRow, Position
 from millrace_common.records import Batch, Outgoing, TopicPartition
 from millrace_common.service import Outcome, Service
 from millrace_common.ticker import tick
-
-PLACES = (TopicPartition("in", 0), TopicPartition("in", 1))
 
 
 @pytest.fixture(params=["memory", "kafka", "faust"])
@@ -24,47 +31,6 @@ def rig(request: pytest.FixtureRequest, topic_prefix: str) -> AnyRig:
     """A bus of each kind, with topics of its own."""
     bootstrap = "" if request.param == "memory" else request.getfixturevalue("kafka_bootstrap")
     return rig_of(request.param, bootstrap, topic_prefix)
-
-
-def numbered(count: int, *, partition: int | None = None, first: int = 0) -> list[Outgoing]:
-    """Return records of distinct keys, numbered in their values."""
-    return [Outgoing("in", f"k{i}".encode(), str(i).encode(), partition=partition) for i in range(first, first + count)]
-
-
-class Store:
-    """A state that remembers what was applied, with a cursor per partition; it outlives the process."""
-
-    def __init__(self) -> None:
-        self.applied: Counter[tuple[int, int]] = Counter()
-        self.handled: Counter[tuple[int, int]] = Counter()
-        self.batches: list[tuple[int, int]] = []
-        self.cursor: dict[TopicPartition, int] = {}
-        self.dropped: list[TopicPartition] = []
-        self.broken = False
-
-    async def start(self, at: TopicPartition) -> int | None:
-        return self.cursor.get(at)
-
-    async def check(self, at: TopicPartition) -> None:
-        if self.broken:
-            raise Fenced("the store went back")
-
-    def drop(self, at: TopicPartition) -> None:
-        self.dropped.append(at)
-
-    async def on_batch(self, batch: Batch) -> Outcome:
-        """Copy each record to `out`, remember it, move the cursor."""
-        self.batches.append((batch.at.partition, len(batch.records)))
-        self.handled.update((r.partition, r.offset) for r in batch.records)
-
-        async def apply() -> None:
-            self.applied.update((r.partition, r.offset) for r in batch.records)
-            self.cursor[batch.at] = batch.end
-
-        return Outcome([Outgoing("out", r.key, r.value, cause_offset=r.offset) for r in batch.records], apply)
-
-    def service(self, *, cursors: bool = True) -> Service:
-        return Service("store").on("in", self.on_batch, cursors=self if cursors else None)
 
 
 async def test_a_partition_is_read_in_order_in_bounded_batches_one_at_a_time(rig: AnyRig) -> None:
@@ -122,7 +88,7 @@ async def test_a_crash_between_the_steps_loses_nothing_and_counts_nothing_twice(
     store = Store()
     async with rig.process(**{failpoint: 2}) as bus:
         with pytest.raises(Killed):
-            await asyncio.wait_for(bus.run(store.service()), 30)
+            await asyncio.wait_for(bus.run(store.service()), SECONDS_MAX)
     handled_before = sum(store.handled.values())
     async with rig.process() as bus, running(bus, store.service()) as task:
         await until(lambda: len(store.applied) == 120, task)
@@ -135,94 +101,6 @@ async def test_a_crash_between_the_steps_loses_nothing_and_counts_nothing_twice(
     assert sum(out.values()) == 120 + replayed
 
 
-async def test_what_was_committed_is_folded_again_but_not_published_again(rig: AnyRig) -> None:
-    """R8: a store that was lost is rebuilt from the log start; its outputs below the committed offset stay quiet."""
-    await rig.open()
-    await rig.publish(numbered(20, partition=0))
-    store = Store()
-    async with rig.process() as bus, running(bus, store.service()) as task:
-        await until(lambda: len(store.applied) == 20, task)
-    assert await rig.committed("store", PLACES[0]) == 20
-    rebuilt = Store()
-    await rig.publish(numbered(5, partition=0, first=20))
-    async with rig.process() as bus, running(bus, rebuilt.service()) as task:
-        await until(lambda: len(rebuilt.applied) == 25, task)
-    out = Counter(record.value for record in await rig.records("out"))
-    assert len(out) == 25
-    assert set(out.values()) == {1}
-
-
-async def test_the_cursor_is_the_start_whatever_is_committed(rig: AnyRig) -> None:
-    """R8: the first record read is the one at the cursor."""
-    await rig.open()
-    await rig.publish(numbered(30, partition=0))
-    store = Store()
-    store.cursor[PLACES[0]] = 13
-    async with rig.process() as bus, running(bus, store.service()) as task:
-        await until(lambda: len(store.applied) == 17, task)
-    assert min(store.handled) == (0, 13)
-    assert len(await rig.records("out")) == 17
-
-
-async def test_without_cursors_the_committed_offset_is_the_start(rig: AnyRig) -> None:
-    """R8: a service whose state is no store goes on at what it committed, and begins at the log start."""
-    await rig.open()
-    await rig.publish(numbered(10, partition=0))
-    store = Store()
-    async with rig.process() as bus, running(bus, store.service(cursors=False)) as task:
-        await until(lambda: len(store.applied) == 10, task)
-    await rig.publish(numbered(10, partition=0, first=10))
-    later = Store()
-    async with rig.process() as bus, running(bus, later.service(cursors=False)) as task:
-        await until(lambda: len(later.applied) == 10, task)
-    assert min(store.handled) == (0, 0)
-    assert min(later.handled) == (0, 10)
-
-
-async def test_a_start_outside_the_log_is_refused(rig: AnyRig) -> None:
-    """R9: a gap between the cursor and the log is an error, never skipped over."""
-    await rig.open()
-    await rig.publish(numbered(3, partition=0))
-    store = Store()
-    store.cursor[PLACES[0]] = 7
-    async with rig.process() as bus:
-        with pytest.raises(DataGap, match=r"in\[0\] holds offsets 0 to 3"):
-            await asyncio.wait_for(bus.run(store.service()), 30)
-
-
-async def test_partitions_taken_away_are_dropped_and_what_is_in_flight_is_settled(rig: AnyRig) -> None:
-    """R11: who stops settles the batch it took, commits it, and forgets what it cached."""
-    await rig.open()
-    await rig.publish(numbered(5, partition=0))
-    store = Store()
-    begun = asyncio.Event()
-
-    async def slow(batch: Batch) -> Outcome:
-        begun.set()
-        await asyncio.sleep(0.5)
-        return await store.on_batch(batch)
-
-    service = Service("store").on("in", slow, cursors=store)
-    async with rig.process() as bus, running(bus, service):
-        await asyncio.wait_for(begun.wait(), 30)
-    assert len(store.applied) == 5
-    assert await rig.committed("store", PLACES[0]) == 5
-    assert set(store.dropped) == set(PLACES)
-
-
-async def test_an_idle_partition_whose_store_went_back_ends_the_process(rig: AnyRig) -> None:
-    """R11: the store is compared at each idle poll."""
-    await rig.open()
-    await rig.publish(numbered(3))
-    store = Store()
-    async with rig.process() as bus:
-        task = asyncio.create_task(bus.run(store.service()))
-        await until(lambda: len(store.applied) == 3, task)
-        store.broken = True
-        with pytest.raises(Fenced):
-            await asyncio.wait_for(task, 30)
-
-
 async def test_an_error_of_a_handler_ends_the_process_before_the_commit(rig: AnyRig) -> None:
     """Anything but a refused message crashes: nothing of the batch is published or committed."""
     await rig.open()
@@ -233,7 +111,7 @@ async def test_an_error_of_a_handler_ends_the_process_before_the_commit(rig: Any
 
     async with rig.process() as bus:
         with pytest.raises(ZeroDivisionError):
-            await asyncio.wait_for(bus.run(Service("s").on("in", handler)), 30)
+            await asyncio.wait_for(bus.run(Service("s").on("in", handler)), SECONDS_MAX)
     assert await rig.committed("s", PLACES[0]) is None
 
 
@@ -330,23 +208,3 @@ async def test_positions_come_back_in_the_order_of_the_records(rig: AnyRig) -> N
             records = {(r.partition, r.offset): r.value for r in await rig.records("in")}
             assert [records[p.partition, p.offset] for p in positions] == [str(i).encode() for i in range(count)]
         assert await bus.partitions("in") == 2
-
-
-async def test_a_second_member_takes_partitions_over_and_nothing_counts_twice(rig: AnyRig) -> None:
-    """A rebalance settles, drops and hands over: every record is applied once, by whichever member."""
-    if not isinstance(rig, KafkaRig):
-        pytest.skip("one process has one member on the bus in memory")
-    await rig.open()
-    store = Store()
-    other = rig_of("kafka" if rig.kind.__name__ == "KafkaBus" else "faust", rig.options.bootstrap, rig.options.prefix)
-    assert isinstance(other, KafkaRig)
-    other.options = replace(rig.options, instance="1")
-    async with rig.process() as bus, other.process() as second, running(bus, store.service()) as task:
-        await rig.publish(numbered(300))
-        await until(lambda: len(store.applied) == 300, task)
-        async with running(second, store.service()) as joined:
-            await until(lambda: len(second.standing.lanes) == 1 and len(bus.standing.lanes) == 1, joined)
-            await rig.publish(numbered(300, first=300))
-            await until(lambda: len(store.applied) == 600, task)
-            assert set(store.dropped) == set(PLACES)
-    assert set(store.applied.values()) == {1}

@@ -20,7 +20,7 @@ from millrace_common.errors import EXIT_CONFIGURATION, EXIT_CRASH
 from millrace_common.records import Outgoing
 
 ROOT = Path(__file__).parents[2]
-SECONDS_MAX = 30
+SECONDS_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,48 +209,43 @@ async def test_metrics_show_the_lag() -> None:
     assert 'millrace_lag_records{partition="0",topic="in"} 6.0' in body
 
 
-async def watched(standing: Standing, *, seconds: float, block: bool = False) -> list[str]:
-    """Run a watchdog for a while and return whether it ended the process."""
+def test_the_watchdog_sees_a_partition_that_does_not_get_on() -> None:
+    """R10: lag without progress is a stall; no lag, or progress however slow, is none."""
+    standing, time_s = Standing(), [0.0]
+    watchdog = Watchdog(lambda: standing, 60.0, now=lambda: time_s[0])
+
+    def after(seconds: int, position: int, end: int) -> str | None:
+        standing.lanes[AT] = lane(position, end)
+        for _ in range(seconds):
+            time_s[0] += 1.0
+            watchdog.note()
+        return watchdog.stalled(time_s[0])
+
+    assert after(300, 3, 3) is None
+    assert after(60, 3, 9) is None
+    assert after(2, 3, 9) == "in[0] has lag and stays at 3"
+    assert all(after(50, position, 9) is None for position in range(4, 9))
+
+
+def test_the_watchdog_sees_a_loop_that_does_not_turn() -> None:
+    """R10: a loop that is blocked notes nothing, and its thread looks on."""
+    time_s = [0.0]
+    watchdog = Watchdog(Standing, 60.0, now=lambda: time_s[0])
+    watchdog.note()
+    assert watchdog.stalled(59.0) is None
+    assert watchdog.stalled(61.0) == "the event loop does not turn"
+
+
+async def test_the_watchdog_ends_the_process_from_its_thread() -> None:
+    """R10: a blocked loop cannot end itself."""
     ended: list[str] = []
-    watchdog = Watchdog(lambda: standing, 0.2, end=lambda: ended.append("ended"), look_seconds=0.02)
+    watchdog = Watchdog(Standing, 0.2, end=lambda: ended.append("ended"), look_seconds=0.02)
     task = asyncio.create_task(watchdog.run())
     await asyncio.sleep(0.05)
-    if block:
-        time.sleep(seconds)  # noqa: ASYNC251  the loop is blocked on purpose
-    else:
-        await asyncio.sleep(seconds)
+    time.sleep(1.0)  # noqa: ASYNC251  the loop is blocked on purpose
     task.cancel()
     await asyncio.wait([task])
-    return ended
-
-
-async def test_the_watchdog_ends_a_process_that_does_not_get_on() -> None:
-    """R10: lag without progress ends it; no lag, or progress, does not."""
-    standing = Standing()
-    standing.lanes[AT] = lane(3, 3)
-    assert await watched(standing, seconds=0.5) == []
-    standing.lanes[AT] = lane(3, 9)
-    assert await watched(standing, seconds=0.5) == ["ended"]
-
-
-async def test_the_watchdog_lets_progress_be() -> None:
-    """R10: a partition that moves on is not stalled, however long its lag lasts."""
-    standing = Standing()
-    moving = standing.lanes[AT] = lane(0, 1_000)
-
-    async def move() -> None:
-        while True:
-            moving.position += 1
-            await asyncio.sleep(0.05)
-
-    task = asyncio.create_task(move())
-    assert await watched(standing, seconds=0.6) == []
-    task.cancel()
-
-
-async def test_the_watchdog_ends_a_process_whose_loop_is_blocked() -> None:
-    """R10: a loop that does not turn is seen from outside."""
-    assert await watched(Standing(), seconds=0.5, block=True) == ["ended"]
+    assert ended == ["ended"]
 
 
 async def test_what_lives_together_dies_together() -> None:

@@ -159,8 +159,8 @@ async def test_an_idle_instant_costs_microseconds() -> None:
     ]
     sim = Simulation(bus, clock, services)
     await sim.until_quiet()
-    started = time.perf_counter()
+    started = time.process_time()
     for i in range(20_000):
         await sim.advance_to(i)
         await sim.until_quiet()
-    assert (time.perf_counter() - started) / 20_000 < 20e-6
+    assert (time.process_time() - started) / 20_000 < 20e-6

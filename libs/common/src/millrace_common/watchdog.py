@@ -29,6 +29,7 @@ class Watchdog:
     stall_seconds_max: float
     end: Callable[[], None] = crash
     look_seconds: float = 1.0
+    now: Callable[[], float] = monotonic
     _turned: float = field(default_factory=monotonic)
     _seen: dict[TopicPartition, tuple[int, float]] = field(default_factory=dict)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -36,19 +37,22 @@ class Watchdog:
     async def run(self) -> None:
         """Watch until cancelled; meanwhile show the thread that the loop turns."""
         thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-        self._turned = monotonic()
+        self.note()
         thread.start()
         try:
             while True:
-                self._turned = monotonic()
-                self._note()
+                self.note()
                 await asyncio.sleep(self.look_seconds)
         finally:
             self._over.set()
 
-    def _note(self) -> None:
-        """Note for each partition when it last got on; one without lag, or with its followers at work, always does."""
-        now, standing = monotonic(), self.standing()
+    def note(self) -> None:
+        """Note that the loop turns, and for each partition when it last got on.
+
+        A partition without lag, or with its followers at work, always gets on.
+        """
+        now, standing = self.now(), self.standing()
+        self._turned = now
         busy = {at for at, followed in standing.followed.items() if followed.is_handed_over}
         self._seen = {
             at: self._seen[at]
@@ -59,7 +63,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._over.wait(self.look_seconds):
-            reason = self.stalled(monotonic())
+            reason = self.stalled(self.now())
             if reason is not None:
                 log.error("process_stalled", reason=reason, seconds_max=self.stall_seconds_max)
                 self.end()
