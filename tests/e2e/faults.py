@@ -55,7 +55,8 @@ class Faults:
         async def harm() -> None:
             before = self.world.restarts()
             await self._kill_as_it_grows(topic, service)
-            await until(lambda: self.world.restarts()[service] > before[service], "its end seen", seconds_max=30)
+            again = before[service] + 1
+            await until(lambda: self.world.is_running(service, restarts=again), f"{service} again", seconds_max=60)
             await self._kill_as_it_grows(topic, service)
 
         await self._harmed("kill, and again as it catches up", (service,), harm, times=2)

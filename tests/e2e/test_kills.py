@@ -22,7 +22,7 @@ async def harm(faults: Faults) -> None:
 @pytest.mark.timeout(600)
 def test_killed_services_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
     """After kills: rows, labels and predictions once by effect, Redis is the slow fold, all counts reconcile."""
-    survived = survive(tmp_path, harm, rate=150.0)
+    survived = survive(tmp_path, harm, rate=100.0)
     written(survived, tmp_path / "kills.json")
     assert survived.said_again() > 0, "nothing was replayed: the run proves nothing"
     assert survived.truth.repeats["features"], "features said nothing again, though it died between publish and state"

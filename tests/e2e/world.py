@@ -102,6 +102,11 @@ class World:
         """Return how often each service was started again."""
         return {name: process.restarts for name, process in self._processes().items()}
 
+    def is_running(self, service: str, *, restarts: int) -> bool:
+        """Say whether a service has a process after so many restarts, ready or not."""
+        process = self._processes()[service]
+        return process.restarts >= restarts and process.pid is not None
+
     def counts(self, service: str) -> dict[str, int]:
         """Return what a service says that it did; nothing while it does not answer."""
         answers = {process.name: process.answer for process in self.report().processes}
