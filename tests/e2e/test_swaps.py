@@ -40,7 +40,7 @@ async def test_swaps_fail_no_request_and_no_inactive_version_answers(
     """Every request is answered, by a version that was active at some time from 2 s before it until its end."""
     swaps = SWAPS[request.config.getoption("--matrix")]
     answering = live.get("gatekeeper", "/v1/models/fraud")["version"]
-    pair = [version for version in versions if version != answering][:1] + [answering]
+    pair = [*[version for version in versions if version != answering][:1], answering]
     traffic = Traffic(live)
     callers = [traffic.predict, traffic.infer] * CALLERS_OF_EACH_KIND
     async with flowing(traffic, *callers), httpx.AsyncClient(base_url=live.url("gatekeeper"), timeout=30) as operator:
