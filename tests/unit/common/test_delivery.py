@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from millrace_common.codec import NewerVersion, encode
+from millrace_common.codec import LETTER_BYTES_MAX, NewerVersion, dead_letter, encode
 from millrace_common.delivery import decoded
+from millrace_common.errors import Refused
 from millrace_common.messages import FeatureRow, Label, Position
 from millrace_common.records import Batch, Outgoing, Record, TopicPartition
 
@@ -59,3 +60,15 @@ def test_a_newer_version_stops_the_reader() -> None:
     newer = replace(encode(ROW), headers=(("ce_type", b"millrace.feature_row.v2"),))
     with pytest.raises(NewerVersion, match="upgrade"):
         decoded(batch(newer), FeatureRow, service_version="1")
+
+
+def test_a_dead_letter_of_a_record_that_came_compressed_keeps_what_its_topic_takes() -> None:
+    """Small enough, everything is kept; larger, the first bytes and the whole size, so that it can always be sent."""
+    small = Record("raw-data", 2, 7, b"k", b"x" * 1_000, (("h", b"1"),), 0)
+    large = replace(small, value=b"x" * (5 << 20))
+    whole, cut = (dead_letter(one, Refused("too-large", "why"), service_version="1") for one in (small, large))
+    assert (whole.key, whole.value, whole.headers[0]) == (small.key, small.value, ("h", b"1"))
+    assert "millrace-cut" not in dict(whole.headers)
+    assert (cut.key, cut.value) == (None, b"x" * LETTER_BYTES_MAX)
+    assert dict(cut.headers)["millrace-cut"] == str(large.size_bytes).encode()
+    assert dict(cut.headers)["millrace-source-offset"] == b"7"

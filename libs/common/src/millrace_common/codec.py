@@ -32,6 +32,8 @@ _CONSTANT: dict[type[Message], Headers] = {
     for kind in KINDS
 }
 """The headers that are the same in every message of a kind."""
+LETTER_BYTES_MAX = 3 << 19
+"""What a dead letter holds of a record; a producer's record is larger only where it was sent compressed."""
 _KIND = re.compile(r"millrace\.([a-z_]+)\.v(\d+)")
 
 
@@ -114,7 +116,11 @@ def _refuse_unknown(tag: str) -> None:
 
 
 def dead_letter(record: Record, refusal: Refused, *, service_version: str) -> Outgoing:
-    """Return the dead letter of a record: its bytes and headers, and why and where in headers of ours."""
+    """Return the dead letter of a record: its bytes and headers, and why and where in headers of ours.
+
+    Of a record that the dead-letter topic would not take whole, the first bytes and `millrace-cut`, its whole size.
+    """
+    kept, cut = _kept(record)
     why: Headers = (
         ("millrace-reason", refusal.reason.encode()),
         ("millrace-detail", refusal.detail[:2_000].encode()),
@@ -124,7 +130,15 @@ def dead_letter(record: Record, refusal: Refused, *, service_version: str) -> Ou
         ("millrace-source-offset", str(record.offset).encode()),
         ("millrace-service-version", service_version.encode()),
     )
-    return Outgoing(f"{record.topic}.dlq", record.key, record.value, record.headers + why, cause_offset=record.offset)
+    return Outgoing(f"{record.topic}.dlq", kept.key, kept.value, kept.headers + why + cut, cause_offset=record.offset)
+
+
+def _kept(record: Record) -> tuple[Record, Headers]:
+    """Return what a dead letter keeps of a record: all of it, unless it came compressed and is larger than a letter."""
+    if record.size_bytes <= LETTER_BYTES_MAX:
+        return record, ()
+    cut = replace(record, key=None, value=(record.value or b"")[:LETTER_BYTES_MAX], headers=())
+    return cut, (("millrace-cut", str(record.size_bytes).encode()),)
 
 
 def caused_by(outgoing: Outgoing, offset: int) -> Outgoing:

@@ -26,6 +26,11 @@ class Record:
     headers: Headers
     append_time_us: int
 
+    @property
+    def size_bytes(self) -> int:
+        """Return the bytes of its key, value and headers."""
+        return len(self.key or b"") + len(self.value or b"") + sum(len(k) + len(v) for k, v in self.headers)
+
     def header(self, name: str) -> str | None:
         """Return the last header of that name as text, as CloudEvents reads them; None where there is none."""
         for key, value in reversed(self.headers):

@@ -107,7 +107,7 @@ class KafkaPublisher:
     async def _send(self, producer: AIOKafkaProducer, at: tuple[str, int], group: Group, offsets: list[int]) -> None:
         topic, partition = self.options.named(at[0]), at[1]
         acks: list[tuple[int, int, asyncio.Future[RecordMetadata]]] = []
-        if len(group) < _WHOLE_BATCHES_FROM:
+        if len(group) < _WHOLE_BATCHES_FROM and all(_is_single(record) for _, record in group):
             for place, record in group:
                 ack = await producer.send(
                     topic, record.value, record.key, partition=partition, headers=list(record.headers)
@@ -171,6 +171,11 @@ def _batches(create: Callable[[], BatchBuilder], group: Group) -> Iterator[tuple
             batch, places = create(), []
         places.append(place)
     yield places, batch
+
+
+def _is_single(record: Outgoing) -> bool:
+    """Say whether aiokafka sends a record by itself: without a key and a value it takes it in a batch only."""
+    return record.key is not None or record.value is not None
 
 
 def _check_size(record: Outgoing) -> None:

@@ -88,9 +88,8 @@ def _event_id(record: Record, event: Event, origin: Origin | None) -> str:
 
 def _refuse_large(record: Record) -> None:
     """Refuse what the broker would not take back as a row or a copy: a send that never succeeds stops the partition."""
-    size = len(record.key or b"") + len(record.value or b"") + sum(len(k) + len(v) for k, v in record.headers)
-    if size > RECORD_BYTES_MAX:
-        raise Refused("too-large", f"{size} bytes with key and headers; the limit is {RECORD_BYTES_MAX}")
+    if record.size_bytes > RECORD_BYTES_MAX:
+        raise Refused("too-large", f"{record.size_bytes} bytes with key and headers; the limit is {RECORD_BYTES_MAX}")
 
 
 def _refuse_future(arrival: Arrival) -> None:
