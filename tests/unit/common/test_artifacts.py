@@ -62,6 +62,16 @@ async def test_an_absent_artifact_is_refused(store: ArtifactStore) -> None:
         await store.get(artifact.uri, "sha256:../../etc")
 
 
+@pytest.mark.parametrize("uri", ["nowhere://models/1", "smb://host/models/1", "{folder}/file", "{folder}"])
+async def test_what_is_no_folder_of_files_is_refused(tmp_path: Path, uri: str) -> None:
+    """A scheme that nothing here reads, a file, a folder of folders: the artifact is at fault, and no process ends."""
+    store = ArtifactStore.open((tmp_path / "store").as_uri())
+    (tmp_path / "other" / "folder").mkdir(parents=True)
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(Refused, match="artifact-corrupt"):
+        await store.get(uri.format(folder=(tmp_path / "other").as_uri()), "sha256:" + "0" * 64)
+
+
 async def test_a_moved_store_still_finds_its_artifacts(tmp_path: Path) -> None:
     """The digest is the identity: an old uri does no harm after the folder moved."""
     artifact = await ArtifactStore.open((tmp_path / "a").as_uri()).put(FILES)

@@ -18,6 +18,8 @@ from millrace_common.messages.candidate import Artifact, FileFacts
 SECONDS_MAX = 60.0
 
 T = TypeVar("T")
+_NO_ARTIFACT = (ValueError, ImportError, IsADirectoryError, NotADirectoryError)
+"""What a URI gives that is none, whose scheme nothing here can read, or behind which there is no folder of files."""
 
 
 def manifest(files: Mapping[str, bytes]) -> dict[str, FileFacts]:
@@ -96,7 +98,7 @@ class ArtifactStore:
             files = self._folder(uri, digest)
         except FileNotFoundError as error:
             raise Refused("artifact-corrupt", f"{uri} is not there: {error}") from error
-        except ValueError as error:
+        except _NO_ARTIFACT as error:
             raise Refused("artifact-corrupt", f"{uri}: {error}") from error
         except OSError as error:
             raise Unavailable(f"artifact {uri}: {error}") from error
