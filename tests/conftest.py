@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.e2e.live_platform"]
 
@@ -16,8 +17,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--matrix",
         choices=["subset", "whole"],
         default="subset",
-        help="how many random walks of the settle model are taken: a seeded subset, or the whole matrix",
+        help="a seeded subset of each matrix, the same each time, or the whole of it with other seeds each time",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let hypothesis draw the same examples each time, or other ones in the whole matrix; never judge by the clock."""
+    whole = config.getoption("--matrix") == "whole"
+    settings.register_profile(
+        "millrace", derandomize=not whole, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("millrace")
 
 
 @pytest.hookimpl(tryfirst=True)
