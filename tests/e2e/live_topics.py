@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 
 from millrace_common.bus.logs import record_of
@@ -84,9 +85,11 @@ async def tail(bootstrap: str, topic: str, *, from_start: bool = True) -> AsyncI
 
 
 @asynccontextmanager
-async def producer(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
+async def producer(bootstrap: str, *, compression: str | None = None) -> AsyncIterator[AIOKafkaProducer]:
     """Open a producer with a client's own defaults; only its size limit is lifted, to meet the broker's."""
-    client = AIOKafkaProducer(bootstrap_servers=bootstrap, max_request_size=REQUEST_BYTES_MAX)
+    client = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, max_request_size=REQUEST_BYTES_MAX, compression_type=compression
+    )
     await client.start()
     try:
         yield client
@@ -94,16 +97,24 @@ async def producer(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
         await client.stop()
 
 
-async def sent(bootstrap: str, topic: str, records: Sequence["Raw"]) -> list[tuple[int, int]]:
+async def sent(
+    bootstrap: str, topic: str, records: Sequence["Raw"], *, compression: str | None = None
+) -> list[tuple[int, int]]:
     """Send bytes and return the partition and offset of each."""
-    async with producer(bootstrap) as client:
-        places = []
-        for raw in records:
-            ack = await client.send_and_wait(
-                topic, raw.value, key=raw.key, partition=raw.partition, headers=list(raw.headers)
-            )
-            places.append((ack.partition, ack.offset))
-    return places
+    async with producer(bootstrap, compression=compression) as client:
+        acks = [await _ack(client, topic, raw) for raw in records]
+    return [(ack.partition, ack.offset) for ack in acks]
+
+
+async def _ack(client: AIOKafkaProducer, topic: str, raw: "Raw") -> RecordMetadata:
+    """Send one record and await its place. One without a key and a value goes in a batch: aiokafka asks for that."""
+    if raw.key is not None or raw.value is not None:
+        return await client.send_and_wait(
+            topic, raw.value, key=raw.key, partition=raw.partition, headers=list(raw.headers)
+        )
+    batch = client.create_batch()
+    batch.append(key=None, value=None, timestamp=None, headers=list(raw.headers))
+    return await (await client.send_batch(batch, topic, partition=raw.partition or 0))
 
 
 @dataclass(frozen=True)

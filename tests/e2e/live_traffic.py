@@ -13,7 +13,7 @@ from tests.e2e.live_platform import ANSWER_SECONDS_MAX, Live, payment
 
 from millrace_common.clock import SystemClock
 
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.01
 LOOK_SECONDS = 0.02
 COLUMNS = 12
 CLOCK = SystemClock()

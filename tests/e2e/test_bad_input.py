@@ -10,6 +10,7 @@ from tests.e2e.bad_input_page import proves, rows
 from tests.e2e.live_platform import Live, now_ms, payment, until
 from tests.e2e.live_topics import Raw, labels_of, rows_of, sent, spoken_of, tail
 
+from millrace_common.codec import LETTER_BYTES_MAX
 from millrace_common.keys import partition_of
 from millrace_common.records import Record
 
@@ -30,6 +31,8 @@ FORGED = {
     "bad-dataschema": Raw(changed("bad-dataschema"), headers=(("ce_dataschema", b"latest"),)),
     "empty": Raw(b""),
     "no-value": Raw(None, b"any"),
+    "nothing": Raw(None),
+    "large-record": Raw(changed("large-record", merchant="m" * 400_000)),
 }
 REASONS = {
     "forged-move": "malformed-move",
@@ -37,6 +40,8 @@ REASONS = {
     "bad-dataschema": "bad-dataschema",
     "empty": "empty-body",
     "no-value": "empty-body",
+    "nothing": "empty-body",
+    "large-record": "too-large",
 }
 EVENT_BYTES = 5 << 20
 
@@ -127,6 +132,20 @@ async def test_the_broker_refuses_an_event_of_5_mb(live: Live) -> None:
     with pytest.raises(MessageSizeTooLargeError):
         await sent(live.endpoints.kafka_bootstrap_servers, "raw-data", [Raw(b"x" * EVENT_BYTES)])
     assert "1 MiB" in rows()["too-large"][2]
+
+
+@proves("compressed")
+async def test_an_event_of_5_mb_that_came_compressed_is_cut(live: Live) -> None:
+    """The broker weighs what is sent: so it can lie on raw-data. Its dead letter holds its first bytes and its size."""
+    bootstrap, value = live.endpoints.kafka_bootstrap_servers, changed("compressed", merchant="m" * EVENT_BYTES)
+    [place] = await sent(bootstrap, "raw-data", [Raw(value)], compression="gzip")
+
+    async with tail(bootstrap, "raw-data.dlq") as dead:
+        [letter] = await dead.until(lambda record: source_of(record) == place)
+
+    assert letter.header("millrace-reason") == "too-large"
+    assert letter.value == value[:LETTER_BYTES_MAX]
+    assert letter.header("millrace-cut") == str(len(value))
 
 
 # --- events that are kept aside, or that count once ------------------------------------------------------------------
@@ -238,4 +257,20 @@ async def test_foreign_bytes_on_a_topic_of_ours_become_dead_letters(live: Live, 
         [letter, *_] = await dead.until(lambda record: source_of(record) == place)
 
     assert (letter.value, letter.header("millrace-reason")) == (b"no message of ours", "malformed")
+    assert {process.state for process in live.status().processes} == {"ready"}
+
+
+@proves("foreign-promotion")
+async def test_a_promotion_that_is_no_next_link_changes_nothing(live: Live, champion: str) -> None:
+    """Bytes that are none, and one that was there already: void, and everybody who follows the log goes on."""
+    before, bootstrap = live.counts("gatekeeper"), live.endpoints.kafka_bootstrap_servers
+    version = live.get("serving", "/v1/models/fraud")["version"]
+    async with tail(bootstrap, "promotions") as log:
+        again = (await log.until(lambda record: record.key == b"fraud"))[0]
+    await sent(bootstrap, "promotions", [Raw(b"no promotion"), Raw(again.value, again.key, headers=again.headers)])
+
+    void = before["promotions_void"] + 1
+    until(lambda: live.counts("gatekeeper")["promotions_void"] == void, "the repeated promotion counted as void")
+    assert live.counts("gatekeeper")["promotions"] == before["promotions"]
+    assert live.get("serving", "/v1/models/fraud")["version"] == version
     assert {process.state for process in live.status().processes} == {"ready"}

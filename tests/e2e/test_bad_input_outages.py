@@ -45,12 +45,13 @@ async def test_a_server_that_is_gone_for_a_while_loses_nothing(
                 await asyncio.sleep(max(0.0, GONE_SECONDS - (time.monotonic() - began)))
         seconds_gone = time.monotonic() - began
         await all_ready(live)
+        seconds_back = time.monotonic() - began - CALM_SECONDS
         await answered(traffic, ok, count=20)
 
     records = await kept(live, traffic)
     twice = [name for name, found in records.items() if len(found) > 1]
     restarts = {p.name: p.restarts - before[p.name] for p in live.status().processes if p.restarts != before[p.name]}
-    tell(f"{server} {how} for {seconds_gone:.1f} s: {told(traffic)}")
+    tell(f"{server} {how}, held {seconds_gone:.1f} s, all ready after {seconds_back:.1f} s: {told(traffic)}")
     tell(f"{len(twice)} of {len(records)} records repeated; restarts {restarts}")
 
     assert [name for name in twice if len({record.value for record in records[name]}) > 1] == []

@@ -65,8 +65,8 @@ def test_the_same_with_kcat(live: Live, champion: str, request: pytest.FixtureRe
 
     def read(topic: str, wanted: str) -> str:
         command = (kcat, *broker, "-C", "-e", "-q", "-o", "beginning", "-t", topic, "-f", "%h %s\n")
-        done = subprocess.run(command, capture_output=True, text=True, timeout=KCAT_SECONDS_MAX, check=True)
-        return next((line for line in done.stdout.splitlines() if wanted in line), "")
+        done = subprocess.run(command, capture_output=True, timeout=KCAT_SECONDS_MAX, check=True)
+        return next((line for line in done.stdout.decode(errors="replace").splitlines() if wanted in line), "")
 
     row = until(lambda: read("features", '"kcat-1"'), "the row of kcat-1")
     letter = until(lambda: read("raw-data.dlq", "no json from kcat"), "the dead letter")

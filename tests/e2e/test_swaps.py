@@ -20,7 +20,7 @@ from millrace_common.registry import Registry
 SWAPS = {"subset": 5, "whole": 20}
 CALLERS_OF_EACH_KIND = 4
 SLACK_US = 2_000_000
-DWELL_ANSWERS = 40
+DWELL_ANSWERS = 80
 SEEN_SECONDS_MAX = 20.0
 
 
