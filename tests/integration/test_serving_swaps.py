@@ -59,6 +59,12 @@ class Seen:
                     (start, end, response.status_code, answer.get("version", ""), answer.get("prediction_id", ""))
                 )
 
+    async def answer_of(self, version: str) -> None:
+        """Wait until a version has answered."""
+        async with asyncio.timeout(20):
+            while not any(answer[3] == version for answer in self.answers):
+                await asyncio.sleep(0.01)
+
 
 async def test_twenty_swaps_fail_no_request_and_answer_with_no_inactive_version(tmp_path: Path) -> None:
     """Every answer comes from a version that was in force at some time of its request; each is published once."""
@@ -77,11 +83,11 @@ async def test_twenty_swaps_fail_no_request_and_answer_with_no_inactive_version(
         async with listening(service.app) as url:
             callers = [asyncio.create_task(seen.ask(url)) for _ in range(CALLERS)]
             for number in range(1, SWAPS + 1):
-                await asyncio.sleep(0.1)
+                await seen.answer_of(str(number - 1))
                 before = time.perf_counter()
                 await keeper.promote(str(number))
                 active.append((str(number), before, time.perf_counter()))
-            await asyncio.sleep(0.1)
+            await seen.answer_of(str(SWAPS))
             seen.done = True
             await asyncio.gather(*callers)
         await spool.emptied()
