@@ -1,5 +1,1 @@
 """Predictions over HTTP and of the stream."""
-
-import os
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251 - onnxruntime reads it when it is first imported
