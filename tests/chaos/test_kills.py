@@ -20,8 +20,8 @@ async def kills(faults: Faults) -> None:
     for service in ("features", "serving", "ingest"):
         await faults.kill_twice_in_a_row(service)
     await faults.kill("monitor")
-    await faults.kill_during_run("trainer", MODEL, after=1)
-    await faults.kill_during_run("gatekeeper", MODEL, after=2)
+    await faults.kill_at("started", "trainer", MODEL)
+    await faults.kill_at("ready", "gatekeeper", MODEL)
     await faults.kill_all()
     await faults.kill_all()
 

@@ -1,9 +1,11 @@
 """Faults, one after the other, while a stream flows: processes that are killed, and that kill themselves at a place."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import httpx
 from tests.e2e.checks import Truth
@@ -11,12 +13,15 @@ from tests.e2e.feed import Feed
 from tests.e2e.world import World, until
 
 from millrace_common.clock import SystemClock
+from millrace_common.codec import decode
 from millrace_common.failpoints import NAMES
+from millrace_common.messages import Candidate
 
 SERVICES = ("ingest", "features", "trainer", "gatekeeper", "serving", "monitor")
 OUTPUTS = {"ingest": "raw-data", "features": "features", "serving": "predictions"}
 """What grows all the time where these services work."""
 FLOWING_EVENTS = 300
+REQUEST_SECONDS_MAX = 180.0
 
 
 @dataclass
@@ -66,18 +71,17 @@ class Faults:
         await self._flowing()
         await self._harmed("kill all at once", SERVICES, lambda: self._kill_as_it_grows("features", *SERVICES))
 
-    async def kill_during_run(self, service: str, model: str, *, after: int) -> None:
-        """Ask for a model and kill a service once the trainer has said so many things about the run."""
+    async def kill_at(self, status: Literal["started", "ready"], service: str, model: str) -> None:
+        """Ask for a model and kill a service as soon as its run has started, or is ready."""
         await self._flowing()
 
         async def harm() -> None:
-            grown = self.world.size("model-candidates")
-            wanted = await grown + after
+            runs = await self._runs(status)
             await self.ask_for(model)
-            await self._until_size("model-candidates", wanted)
+            await self._more_runs(status, runs)
             self.world.kill(service)
 
-        await self._harmed(f"kill as a run has {'begun' if after == 1 else 'ended'}", (service,), harm)
+        await self._harmed(f"kill as a run is {status}", (service,), harm)
 
     async def fail(self, service: str, place: str, *, model: str | None = None) -> None:
         """Let a service die at a place of its settling; with `model`, as it takes that model's next candidate."""
@@ -86,9 +90,9 @@ class Faults:
 
         async def harm() -> None:
             if model is not None:
-                wanted = await self.world.size("model-candidates") + 1
+                runs = await self._runs("started")
                 await self.ask_for(model)
-                await self._until_size("model-candidates", wanted)
+                await self._more_runs("started", runs)
                 await self._until_read(service, "model-candidates")
             mark = self.folder / service / place
             mark.parent.mkdir(parents=True, exist_ok=True)
@@ -98,9 +102,12 @@ class Faults:
         await self._harmed(f"failpoint {place}", (service,), harm)
 
     async def ask_for(self, model: str) -> None:
-        """Ask the monitor for a new model."""
+        """Ask the monitor for a new model, once no other request is open."""
+        deadline = time.monotonic() + REQUEST_SECONDS_MAX
         async with httpx.AsyncClient(base_url=self.world.endpoints.services["monitor"]) as client:
-            answer = await client.post(f"/v1/models/{model}/train")
+            while (answer := await client.post(f"/v1/models/{model}/train")).status_code == httpx.codes.CONFLICT:
+                assert time.monotonic() < deadline, answer.text
+                await asyncio.sleep(0.2)
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
 
     def attribute(self, truth: Truth) -> None:
@@ -132,10 +139,16 @@ class Faults:
         await self.world.grown(topic)
         self.world.kill(*services)
 
-    async def _until_size(self, topic: str, size: int, *, seconds_max: float = 120.0) -> None:
-        deadline = time.monotonic() + seconds_max
-        while await self.world.size(topic) < size:
-            assert time.monotonic() < deadline, f"{topic} has not come to {size}"
+    async def _runs(self, status: str) -> set[str]:
+        """Return the runs that have come to a status."""
+        said = [decode(record) for record in await self.world.records("model-candidates")]
+        return {message.run_id for message in said if isinstance(message, Candidate) and message.status == status}
+
+    async def _more_runs(self, status: str, runs: set[str]) -> None:
+        """Return as soon as another run has come to a status."""
+        deadline = time.monotonic() + REQUEST_SECONDS_MAX
+        while await self._runs(status) <= runs:
+            assert time.monotonic() < deadline, f"no other run is {status}"
 
     async def _until_read(self, service: str, topic: str) -> None:
         end = await self.world.size(topic)

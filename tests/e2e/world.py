@@ -72,6 +72,10 @@ class World:
                 found[place.partition] += [record_of(at, raw) for raw in fetched.get(place, ())]
         return found
 
+    async def records(self, topic: str) -> list[Record]:
+        """Return everything on a topic, partition after partition."""
+        return [record for records in await self.log(topic) for record in records]
+
     async def seen(self, accepted: Sequence[tuple[int, int, str]]) -> Seen:
         """Return everything there is; `accepted` are the places that ingest has answered with 202."""
         logs = {topic: await self.log(topic) for topic in self.partitions}
