@@ -80,6 +80,12 @@ class Live:
         steps = self.get("gatekeeper", "/v1/models/fraud")["history"]
         return list(dict.fromkeys(step["version"] for step in steps if step["to_state"] == "champion"))
 
+    def is_decided(self) -> bool:
+        """Say whether no run of `fraud` is open and each candidate was decided: no promotion comes by itself."""
+        runs = [run for run in self.get("trainer", "/v1/runs")["runs"] if run["model"] == "fraud"]
+        decided = {step["candidate_id"] for step in self.get("gatekeeper", "/v1/models/fraud")["history"]}
+        return all(run["status"] != "started" and run["candidate_id"] in {*decided, None} for run in runs)
+
 
 def until(look: Callable[[], T | None], what: str, *, seconds_max: float = 30.0) -> T:
     """Return what `look` finds once it finds something; AssertionError past the deadline."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import httpx
 import msgspec
 import pytest
-from tests.e2e.live_platform import Live, Tell
+from tests.e2e.live_platform import TRAINED_SECONDS_MAX, Live, Tell, until
 from tests.e2e.live_topics import tail
 from tests.e2e.live_traffic import Answered, Traffic, flowing, seen
 
@@ -39,6 +39,7 @@ async def test_swaps_fail_no_request_and_no_inactive_version_answers(
 ) -> None:
     """Every request is answered, by a version that was active at some time from 2 s before it until its end."""
     swaps = SWAPS[request.config.getoption("--matrix")]
+    until(live.is_decided, "an end of all runs", seconds_max=TRAINED_SECONDS_MAX)
     answering = live.get("gatekeeper", "/v1/models/fraud")["version"]
     pair = [*[version for version in versions if version != answering][:1], answering]
     traffic = Traffic(live)
