@@ -56,7 +56,8 @@ async def test_a_server_that_is_gone_for_a_while_loses_nothing(
 
     assert [name for name in twice if len({record.value for record in records[name]}) > 1] == []
     assert {answer.status for answer in traffic.of("events")} <= {202, 503}
-    assert {answer.status for answer in traffic.of("predict")} <= {200, 503}
+    while_started_again = {0} if "serving" in restarts else set()
+    assert {answer.status for answer in traffic.of("predict")} <= {200, 503} | while_started_again
     assert max(answer.seconds for answer in traffic.of("events")) < INGEST_SECONDS_MAX
     assert max(answer.seconds for answer in traffic.of("predict")) < PREDICT_SECONDS_MAX
 

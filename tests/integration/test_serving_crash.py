@@ -71,7 +71,7 @@ async def test_every_answer_of_a_killed_process_is_published_once_by_effect(tmp_
     landed = [msgspec.json.decode(line, type=Prediction) for line in lines]
     times = Counter(made.prediction_id for made in landed)
     effective = {made.prediction_id: made.score for made in reversed(landed)}
-    assert len(answered) > 50
+    assert len(answered) >= 20
     assert {name: effective[name] for name in answered} == answered
     assert sum(times.values()) > len(times), "nothing was sent twice: the run proves nothing"
     assert len(set(lines)) == len(times), "a repeated record has the same bytes"
