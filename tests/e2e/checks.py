@@ -1,7 +1,7 @@
 """The checkers: what must hold of the topics and the stores once a platform has come to rest, whatever befell it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.e2e import store
@@ -78,7 +78,9 @@ def hold_features(seen: Seen, truth: Truth) -> None:
     wanted: dict[str, Message] = {**truth.folded.rows, **truth.folded.labels}
     for entity_type, folded in truth.copies.items():
         wanted |= folded.rows
-        hold_copies(entity_type, seen.logs[f"raw-data.by-{entity_type}"], truth.folded)
+        topic = f"raw-data.by-{entity_type}"
+        hold_copies(entity_type, seen.logs[topic], truth.folded)
+        truth.repeats[topic] = _repeated(seen.records(topic), _origin)
     same("rows and labels", found.effective.keys(), wanted.keys())
     wrong = [id_ for id_, message in wanted.items() if found.effective[id_] != message]
     assert not wrong, f"{len(wrong)} differ, such as {found.effective[wrong[0]]}, not {wanted[wrong[0]]}"
@@ -140,6 +142,7 @@ def hold_counts(seen: Seen, truth: Truth) -> None:
     ):
         same(topic, {_source(record) for record in seen.records(topic)}, places)
         figures[topic] = len(places)
+        truth.repeats[topic] = _repeated(seen.records(topic), _source)
     origins = [origin for records in raw for record in records if (origin := record.header("millrace-moved"))]
     moved = {tuple(int(part) for part in origin.split("/")[1:3]) for origin in origins}
     same("moved", moved, folded.moved)
@@ -155,7 +158,7 @@ def hold_counts(seen: Seen, truth: Truth) -> None:
         len(folded.moved), folded.repeats,
     )  # fmt: skip
     assert figures["in"] == sum(parts), (figures["in"], parts)
-    truth.repeats["raw-data"] = _repeated_moves(raw)
+    truth.repeats["raw-data"] = _repeated(seen.records("raw-data"), _origin)
     refused = [topic for topic in seen.logs if topic.endswith(".dlq") and topic != "raw-data.dlq"]
     assert not any(seen.records(topic) for topic in refused), "a message of ours was refused"
 
@@ -260,15 +263,18 @@ def _source(record: Record) -> Place:
     return int(str(record.header("millrace-source-partition"))), int(str(record.header("millrace-source-offset")))
 
 
-def _repeated_moves(raw: Log) -> list[Record]:
-    seen: set[str] = set()
+def _origin(record: Record) -> Hashable:
+    return record.header("millrace-moved")
+
+
+def _repeated(records: Sequence[Record], identity: Callable[[Record], Hashable]) -> list[Record]:
+    """Return the records that name what one before them names; None names nothing."""
+    named: set[Hashable] = {None}
     repeats = []
-    for record in (record for records in raw for record in records):
-        origin = record.header("millrace-moved")
-        if origin in seen:
+    for record in records:
+        if identity(record) in named and identity(record) is not None:
             repeats.append(record)
-        elif origin is not None:
-            seen.add(origin)
+        named.add(identity(record))
     return repeats
 
 
