@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pipelines.fraud_stream import FraudStream
 from tests.e2e import checks
 from tests.e2e.checks import Seen, Truth
-from tests.e2e.faults import Faults
+from tests.e2e.faults import SERVICES, Faults
 from tests.e2e.feed import Feed, feeding
 from tests.e2e.world import World, opened
 
@@ -60,7 +61,18 @@ def armed(folder: Path) -> Path:
 def survive(folder: Path, harm: Callable[[Faults], Awaitable[None]], *, rate: float) -> Survived:
     """Run a platform, harm it in mid-stream, and assert that all checkers pass; return what happened."""
     with platform_on(folder, PIPELINE) as endpoints:
-        return asyncio.run(_survive(folder, endpoints, harm, rate))
+        survived = asyncio.run(_survive(folder, endpoints, harm, rate))
+    hold_ended(Home(folder / "home"))
+    return survived
+
+
+def hold_ended(home: Home) -> None:
+    """Assert that the platform has ended in order, and has left nothing."""
+    status = home.status()
+    assert status is not None
+    codes = {process.name: process.exit_code for process in status.processes if process.name in SERVICES}
+    assert codes == dict.fromkeys(SERVICES, 0)
+    assert home.leftovers() == ()
 
 
 async def _survive(
@@ -116,15 +128,26 @@ def hold_all(seen: Seen, scored_from: Mapping[int, int]) -> Truth:
 def written(survived: Survived, file: Path) -> None:
     """Keep what happened and what was found."""
     faults, truth = survived.faults, survived.truth
-    results = {
-        "command": " ".join(["pytest", *sys.argv[1:]]),
-        "machine": {"system": platform.platform(), "cores": len(os.sched_getaffinity(0))},
-        "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in LIBRARIES},
-        "stages": faults.world.stages,
-        "figures": truth.figures,
+    results = found(faults.world, truth) | {
         "records said again": {topic: len(records) for topic, records in sorted(truth.repeats.items())},
         "requests sent again": faults.feed.retries,
         "faults": [dataclasses.asdict(fault) for fault in faults.done],
     }
+    keep(results, file)
+
+
+def found(world: World, truth: Truth) -> dict[str, Any]:
+    """Return what was found, where and by what."""
+    return {
+        "command": " ".join(["pytest", *sys.argv[1:]]),
+        "machine": {"system": platform.platform(), "cores": len(os.sched_getaffinity(0))},
+        "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in LIBRARIES},
+        "stages": world.stages,
+        "figures": truth.figures,
+    }
+
+
+def keep(results: Mapping[str, Any], file: Path) -> None:
+    """Write results to a file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(results, indent=2) + "\n")

@@ -6,18 +6,20 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pipelines.fraud_stream import FraudStream
 from tests.e2e import checks
 from tests.e2e.feed import feeding
-from tests.e2e.scenario import hold_all, platform_on
+from tests.e2e.scenario import found, hold_all, hold_ended, keep, platform_on
 from tests.e2e.world import World, opened
 
 from millrace_cli.home import Endpoints, Home
 from millrace_common.clock import SystemClock
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "reconcile.json"
 FRAUD = "pipelines.fraud:PIPELINE"
 ELECTRICITY = "pipelines.electricity:PIPELINE"
 COLUMNS = ("period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer", "class")
@@ -27,10 +29,15 @@ REPLAY_SECONDS_MAX = 900.0
 PARTS = ("rows", "labels", "dead", "late", "duplicates", "parked", "moved")
 
 
+def is_whole(request: pytest.FixtureRequest) -> bool:
+    """Say whether the whole matrix was asked for."""
+    return bool(request.config.getoption("--matrix") == "whole")
+
+
 @pytest.fixture
 def history(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The whole Elec2 file in the whole matrix; else a small file of the same columns."""
-    if request.config.getoption("--matrix") == "whole":
+    if is_whole(request):
         return Path(os.environ.get("MILLRACE_ELEC2", ROOT.parent / "shared" / "data" / "elec2.csv"))
     rng = random.Random(7)
     file = tmp_path / "market.csv"
@@ -44,29 +51,38 @@ def history(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(1_800)
-def test_a_file_and_a_stream_reconcile(history: Path, tmp_path: Path) -> None:
+def test_a_file_and_a_stream_reconcile(request: pytest.FixtureRequest, history: Path, tmp_path: Path) -> None:
     """Each row of the file has one spine row; in = rows + labels + dead + late + duplicates + parked + moved."""
     with history.open() as opened_file:
         rows = sum(1 for _ in opened_file) - 1
+    home = Home(tmp_path / "home")
     with platform_on(tmp_path, FRAUD, ELECTRICITY) as endpoints:
-        asyncio.run(_reconcile(Home(tmp_path / "home"), endpoints, history, rows))
+        results = asyncio.run(_reconcile(home, endpoints, history, rows))
+    hold_ended(home)
+    keep(results, RESULTS if is_whole(request) else tmp_path / "reconcile.json")
 
 
-async def _reconcile(home: Home, endpoints: Endpoints, history: Path, rows: int) -> None:
+async def _reconcile(home: Home, endpoints: Endpoints, history: Path, rows: int) -> dict[str, Any]:
     async with opened(home, endpoints) as world:
         stream = FraudStream.ending_at(SystemClock().now_us())
         told = {"url": endpoints.services["ingest"], "events": iter(stream), "rate": STREAM_RATE}
         async with feeding(told, endpoints.kafka_bootstrap_servers) as feed:
             await feed.reached(500)
+            world.stage("before the replay")
             await _replayed(history, home)
+            world.stage("replay")
             await feed.reached(feed.sent + 500)
         await world.quiet(seconds_max=REPLAY_SECONDS_MAX)
+        world.stage("rest")
         truth = hold_all(await world.seen(feed.accepted), {})
         assert set(world.restarts().values()) == {0}
         assert {topic for topic, records in truth.repeats.items() if records} <= {"model-candidates"}
         _hold_counts(world, truth)
         market = [row.event_id for row in truth.folded.rows.values() if row.event_type == "market_row"]
         assert sorted(map(int, market)) == list(range(rows))
+        world.stage("checks")
+        truth.figures["rows of the file"] = rows
+        return found(world, truth)
 
 
 async def _replayed(history: Path, home: Home) -> None:

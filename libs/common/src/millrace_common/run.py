@@ -40,6 +40,7 @@ Factory = Callable[[S, Host], AbstractAsyncContextManager[Service]]
 _BUSES = {"kafka": "millrace_common.bus.kafka:KafkaBus", "faust": "millrace_common.bus.faust:FaustBus"}
 """By name, so that Faust is imported by the service that stands on it alone."""
 _PORTS = {"ingest": 7101, "features": 7102, "trainer": 7103, "gatekeeper": 7104, "serving": 7105, "monitor": 7106}
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS_MAX = 14
 _REQUESTS_SECONDS_MAX = 5
 _LOOK_SECONDS = 0.5
@@ -99,7 +100,7 @@ class _Process:
     async def run(self) -> None:
         """Work until a signal: then not ready, stop fetching, settle what is in flight, answer what was asked."""
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         server, listening = self._server()
         http = asyncio.create_task(server.serve([listening]))
@@ -110,6 +111,9 @@ class _Process:
             if task.done():
                 task.result()
         log.info("process_stops")
+        for number in _SIGNALS:  # a second one changes nothing, also while the interpreter ends: there is a deadline
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         self.probes.stopping = True
         deadline = threading.Timer(_STOP_SECONDS_MAX, crash)
         deadline.daemon = True
