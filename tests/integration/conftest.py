@@ -20,15 +20,16 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Kafka and Redis, ready; embedded ones end with the session."""
     settings = CliSettings()
     home: Path = tmp_path_factory.mktemp("platform")
-    platform = prepare(
-        home,
-        cache=settings.cache,
-        kafka_bootstrap_servers=settings.kafka_bootstrap_servers,
-        redis_url=settings.redis_url,
-        wanted={name: port + 10_000 for name, port in ports.EMBEDDED.items()},
-    )
-    with hosted(platform.programs):
-        yield platform
+    with ports.claimed({name: port + 10_000 for name, port in ports.EMBEDDED.items()}) as chosen:
+        platform = prepare(
+            home,
+            cache=settings.cache,
+            kafka_bootstrap_servers=settings.kafka_bootstrap_servers,
+            redis_url=settings.redis_url,
+            at=chosen,
+        )
+        with hosted(platform.programs):
+            yield platform
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,13 @@ def test_a_platform_keeps_its_cluster_id_and_its_keys(tmp_path: Path) -> None:
     wanted = {name: port + 11_000 for name, port in ports.EMBEDDED.items()}
     answers, clusters = [], []
     for command in (b"SET kept 1\r\n", b"GET kept\r\n"):
-        platform = prepare(tmp_path, cache=CliSettings().cache, wanted=wanted)
-        broker, store = port_of(platform.kafka_bootstrap_servers), port_of(platform.redis_url)
-        with hosted(platform.programs):
-            assert kafka.answers(broker)
-            answers.append(redis_command(store, command))
-            clusters.append(cluster_id(tmp_path))
+        with ports.claimed(wanted) as chosen:
+            platform = prepare(tmp_path, cache=CliSettings().cache, at=chosen)
+            broker, store = port_of(platform.kafka_bootstrap_servers), port_of(platform.redis_url)
+            with hosted(platform.programs):
+                assert kafka.answers(broker)
+                answers.append(redis_command(store, command))
+                clusters.append(cluster_id(tmp_path))
         assert not redis.answers(store)
         assert not kafka.answers(broker)
     assert answers == [b"+OK\r\n", b"$1\r\n1\r\n"]

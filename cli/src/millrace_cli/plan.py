@@ -45,24 +45,29 @@ def deployment_of(pipelines: Sequence[str]) -> Deployment:
         raise Misconfigured(str(mistakes)) from mistakes
 
 
-def of_home(home: Home, pipelines: Sequence[str], settings: CliSettings) -> Plan:
-    """Return what to run on `home`. Fetches and formats what the embedded servers need; starts nothing."""
+def wanted_ports(home: Home) -> dict[str, int]:
+    """Return the port that each program had on `home`, else its usual one."""
+    kept = home.endpoints()
+    return {**ports.EMBEDDED, **ports.SERVICES, **(kept.ports if kept is not None else {})}
+
+
+def of_home(home: Home, pipelines: Sequence[str], settings: CliSettings, chosen: Mapping[str, int]) -> Plan:
+    """Return what to run on `home` at the `chosen` ports. Fetches and formats what the embedded servers need."""
     kept = home.endpoints()
     chosen_pipelines = specs(pipelines, settings, kept)
     deployment = deployment_of(chosen_pipelines)
-    chosen = ports.choose({**ports.EMBEDDED, **ports.SERVICES, **(kept.ports if kept is not None else {})})
     servers = platform.prepare(
         home.folder,
         cache=settings.cache,
         kafka_bootstrap_servers=settings.kafka_bootstrap_servers,
         redis_url=settings.redis_url,
-        wanted={name: chosen[name] for name in ports.EMBEDDED},
+        at=chosen,
     )
     endpoints = Endpoints(
         servers.kafka_bootstrap_servers,
         servers.redis_url,
         services={name: f"http://{ports.LOCALHOST}:{chosen[name]}" for name in ports.SERVICES},
-        ports=chosen,
+        ports=dict(chosen),
         pipelines=chosen_pipelines,
         topic_prefix=settings.topic_prefix or (kept.topic_prefix if kept is not None else ""),
     )

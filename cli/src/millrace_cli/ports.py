@@ -1,7 +1,8 @@
-"""Which ports to use: the usual one, or the next that is free."""
+"""Which ports to use: the usual one, or the next that is free and that no other platform has claimed."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 LOCALHOST = "127.0.0.1"
 SERVICES = {"ingest": 7101, "features": 7102, "trainer": 7103, "gatekeeper": 7104, "serving": 7105, "monitor": 7106}
@@ -29,17 +30,45 @@ def answers(port: int) -> bool:
     return True
 
 
-def choose(wanted: Mapping[str, int]) -> dict[str, int]:
-    """Return a free port per name, each the wanted one or the next above it that is free and not chosen yet."""
+@contextmanager
+def claimed(wanted: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    """Yield a free port per name, each the wanted one or the next above it that is free and not chosen yet.
+
+    No other platform of this machine chooses them while the block lasts: between choosing a port and listening on it
+    lie seconds, in which a second `up` would find it free.
+    """
     chosen: dict[str, int] = {}
-    for name, first in wanted.items():
-        chosen[name] = next_free(first, taken=frozenset(chosen.values()) | (frozenset(wanted.values()) - {first}))
-    return chosen
+    with ExitStack() as claims:
+        for name, first in wanted.items():
+            others = frozenset(wanted.values()) - {first}
+            chosen[name] = claims.enter_context(next_claimed(first, taken=frozenset(chosen.values()) | others))
+        yield chosen
 
 
-def next_free(first: int, *, taken: frozenset[int]) -> int:
-    """Return the first port from `first` on that is free and not in `taken`; OSError when none is in reach."""
+@contextmanager
+def next_claimed(first: int, *, taken: frozenset[int]) -> Iterator[int]:
+    """Yield the first port from `first` on that is free, unclaimed and not in `taken`; OSError when there is none."""
+    with _first_claim(first, taken) as claim:
+        yield int(claim.getsockname().rpartition(b".")[2])
+
+
+def _first_claim(first: int, taken: frozenset[int]) -> socket.socket:
     for port in range(first, min(first + TRIES_MAX, 65_536)):
-        if port not in taken and is_free(port):
-            return port
+        claim = _claim(port) if port not in taken and is_free(port) else None
+        if claim is not None:
+            return claim
     raise OSError(f"no free port from {first} to {first + TRIES_MAX}")
+
+
+def _claim(port: int) -> socket.socket | None:
+    """Return what holds the claim to a port; None where another process has it.
+
+    An abstract Unix socket (Linux): it reaches as far as the ports do, and the kernel frees it with its process.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0millrace.port.{port}")
+    except OSError:
+        claim.close()
+        return None
+    return claim

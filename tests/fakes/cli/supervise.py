@@ -30,8 +30,8 @@ def main(folder: str, words: list[str]) -> None:
     """Supervise the stand-ins, each a stage of its own, in the order given."""
     home = Home(Path(folder))
     modes = dict(word.split("=") for word in words)
-    chosen = ports.choose({name: 24_000 + number for number, name in enumerate(modes)})
-    with home.held():
+    wanted = {name: 24_000 + number for number, name in enumerate(modes)}
+    with home.held(), ports.claimed(wanted) as chosen:
         home.sweep()
         services = {name: f"http://127.0.0.1:{port}" for name, port in chosen.items()}
         home.write(Endpoints("", "", services, chosen, ()))

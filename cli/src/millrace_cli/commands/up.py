@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from millrace_cli import console, detached, plan
+from millrace_cli import console, detached, plan, ports
 from millrace_cli.commands.options import HomeOption, home_of
 from millrace_cli.home import Home, Status
 from millrace_cli.settings import CliSettings
@@ -36,14 +36,15 @@ def supervise(home: Home, pipelines: list[str]) -> None:
     home.sweep()
     clock = SystemClock()
     home.write(Status("starting", os.getpid(), clock.now_us()))
-    work = plan.of_home(home, pipelines, CliSettings())
-    home.write(work.endpoints)
+    with ports.claimed(plan.wanted_ports(home)) as chosen:
+        work = plan.of_home(home, pipelines, CliSettings(), chosen)
+        home.write(work.endpoints)
 
-    def told_ready() -> None:
-        console.show_endpoints(work.endpoints)
-        console.say("millrace is up; Ctrl-C or `millrace down` ends it")
+        def told_ready() -> None:
+            console.show_endpoints(work.endpoints)
+            console.say("millrace is up; Ctrl-C or `millrace down` ends it")
 
-    Supervisor(home, work.stages, clock, on_ready=told_ready, tell=console.warn).run()
+        Supervisor(home, work.stages, clock, on_ready=told_ready, tell=console.warn).run()
 
 
 def down(home: HomeOption = None) -> None:

@@ -19,26 +19,25 @@ class Platform:
 
 
 def prepare(
-    home: Path, *, cache: Path, kafka_bootstrap_servers: str = "", redis_url: str = "", wanted: Mapping[str, int]
+    home: Path, *, cache: Path, kafka_bootstrap_servers: str = "", redis_url: str = "", at: Mapping[str, int]
 ) -> Platform:
     """Return a platform on `home`; an address that is given is used, the other server is embedded.
 
-    `wanted` names the ports to try first: "kafka", "kafka-controller" and "redis".
+    `at` says on which ports: "kafka", "kafka-controller" and "redis".
     """
-    chosen = ports.choose(wanted)
     programs: list[Program] = []
     logs = home.absolute() / "logs"
     if not redis_url:
-        programs.append(redis.prepare(home / "redis", port=chosen["redis"], log=logs / "redis.log"))
-        redis_url = f"redis://{ports.LOCALHOST}:{chosen['redis']}/0"
+        programs.append(redis.prepare(home / "redis", port=at["redis"], log=logs / "redis.log"))
+        redis_url = f"redis://{ports.LOCALHOST}:{at['redis']}/0"
     if not kafka_bootstrap_servers:
         broker = kafka.prepare(
             home / "kafka",
-            port=chosen["kafka"],
-            controller_port=chosen["kafka-controller"],
+            port=at["kafka"],
+            controller_port=at["kafka-controller"],
             cache=cache,
             log=logs / "kafka.log",
         )
         programs.append(broker)
-        kafka_bootstrap_servers = f"{ports.LOCALHOST}:{chosen['kafka']}"
+        kafka_bootstrap_servers = f"{ports.LOCALHOST}:{at['kafka']}"
     return Platform(kafka_bootstrap_servers, redis_url, tuple(programs))
