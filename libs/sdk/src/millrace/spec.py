@@ -10,6 +10,7 @@ from typing import Literal
 from millrace.trees import Column, Const, Dtype, Expr, FeatureRef, FieldRef, FileExpr, FileOp, Op, Scalar
 
 __all__ = [
+    "AggregateOp",
     "Column",
     "ColumnSpec",
     "Const",
@@ -42,6 +43,25 @@ __all__ = [
 ]
 
 Role = Literal["plain", "id", "entity", "time", "refers"]
+AggregateOp = Literal[
+    "count",
+    "sum",
+    "mean",
+    "min",
+    "max",
+    "var",
+    "std",
+    "first",
+    "last",
+    "distinct",
+    "quantile",
+    "decayed_sum",
+    "decayed_mean",
+    "time_since_last",
+    "rate",
+    "ratio",
+    "custom",
+]
 
 
 # --- events and labels -----------------------------------------------------------------------------------------------
@@ -102,15 +122,24 @@ class LabelSpec:
 # --- features --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """One aggregate over one window. `window_us` None: all of the entity's past (`last` only, bounded by `n`)."""
+    """One aggregate over one window: of time (`window_us`), or of the entity's newest events (`events`).
+
+    Both None: all that is held of the entity's past (`last` only, bounded by `n`).
+    """
 
     name: str
-    op: Literal["count", "sum", "mean", "min", "max", "last"]
+    op: AggregateOp
     argument: Expr | None
     window_us: int | None
     n: int = 1
     where: Expr | None = None
     include_current: bool = False
+    events: int | None = None
+    q: float | None = None
+    """Which quantile, 0 to 1."""
+    half_life_us: int | None = None
+    custom: str | None = None
+    """The import path of a team's own aggregate (`op` is `custom`)."""
 
 
 @dataclass(frozen=True, slots=True)
