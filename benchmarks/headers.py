@@ -12,9 +12,10 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import uvloop
+from msgspec import structs
 
 from millrace_common.bus.admin import create_topics
 from millrace_common.bus.kafka import KafkaBus
@@ -144,7 +145,7 @@ async def main(count: int) -> None:
             place = Topic(f"{topic}-{number}", "benchmark")
             await create_topics(bootstrap, [place], prefix=prefix, partitions=4)
             encoded = [encode(make(i)) for i in range(count)]
-            records = [replace(o, topic=place.name, headers=keeping(o.headers, names)) for o in encoded]
+            records = [structs.replace(o, topic=place.name, headers=keeping(o.headers, names)) for o in encoded]
             async with KafkaBus(KafkaOptions(bootstrap, prefix=prefix)) as bus:
                 found = await cost(bus, records, place.name)
             print(f"  {name:46} {found.write_us:9.2f} {found.read_us:9.2f} {found.header_bytes:6}", flush=True)

@@ -73,7 +73,9 @@ def _ended_twice(seen: Seen) -> Seen:
         if isinstance(candidate, Candidate) and candidate.status == "ready":
             failed = msgspec.structs.replace(candidate, status="failed", artifact=None, candidate_id=None)
             return _topic(
-                seen, record.topic, _added(seen.logs[record.topic], replace(record, value=encode_value(failed)))
+                seen,
+                record.topic,
+                _added(seen.logs[record.topic], msgspec.structs.replace(record, value=encode_value(failed))),
             )
     raise AssertionError("no run has ended")
 
@@ -93,14 +95,14 @@ def _nothing(_record: Record) -> None:
 
 def _spaced(record: Record) -> Record:
     """Return a record that says the same in other bytes."""
-    return replace(record, value=(record.value or b"") + b" ")
+    return msgspec.structs.replace(record, value=(record.value or b"") + b" ")
 
 
 def _elsewhere(record: Record) -> Record:
     """Return a feature row or a label that names another time."""
     message = decode(record)
     time_field = "event_time_us" if isinstance(message, FeatureRow) else "seen_time_us"
-    return replace(record, value=encode_value(msgspec.structs.replace(message, **{time_field: 1})))
+    return msgspec.structs.replace(record, value=encode_value(msgspec.structs.replace(message, **{time_field: 1})))
 
 
 def _stored(part: str, alter: Callable[[bytes], bytes | None]) -> Spoil:

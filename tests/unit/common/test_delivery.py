@@ -1,8 +1,7 @@
 """Decoding a batch of our own messages."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from millrace_common.codec import LETTER_BYTES_MAX, NewerVersion, dead_letter, encode
 from millrace_common.delivery import decoded

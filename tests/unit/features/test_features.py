@@ -1,9 +1,9 @@
 """The features service on a bus in memory: what becomes of each record."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from tests.fakes.features.deployment import CARD_SPEND, SECOND, SHOP_TAKINGS, deployment
 from tests.fakes.features.stage import NOON_US, Stage, payment
 

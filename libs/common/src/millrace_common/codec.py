@@ -4,11 +4,11 @@ CloudEvents 1.0 in Kafka binary mode: attributes as `ce_` headers, the value as 
 """
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
+from msgspec.structs import replace
 
 from millrace_common.errors import Refused
 from millrace_common.messages import KINDS, Message

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -14,9 +16,11 @@ class TopicPartition:
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record as it was read. `append_time_us` is the broker's."""
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One record as it was read. `append_time_us` is the broker's.
+
+    A struct, as Outgoing is: there is one of each for every event, and a frozen dataclass takes seven times as long.
+    """
 
     topic: str
     partition: int
@@ -52,8 +56,7 @@ class Batch:
         return self.records[-1].offset + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One record to send. Without `partition` the key's murmur2 decides.
 
     `cause_offset` is the source offset it was made from: the runner does not publish again what was made from offsets

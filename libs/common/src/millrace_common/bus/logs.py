@@ -22,7 +22,9 @@ _STOP_SECONDS_MAX = 3.0
 
 def record_of(at: TopicPartition, raw: ConsumerRecord) -> Record:
     """Return a record as the services see it; Kafka lets a header have no value, here it is empty then."""
-    headers = tuple((name, value or b"") for name, value in raw.headers)
+    headers = raw.headers
+    if headers and any(value is None for _, value in headers):
+        headers = tuple((name, value or b"") for name, value in headers)
     return Record(at.topic, at.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp * 1_000)
 
 
