@@ -4,7 +4,7 @@ H is BLAKE2b-128 over length-prefixed UTF-8 parts, written as 32 hex characters.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def h(*parts: str | int) -> str:
@@ -39,6 +39,27 @@ def label_event_id(event_type: str, refers_to: str, canonical_value: str) -> str
 def row_id(entity_type: str, event_type: str, event_id: str, group_keys: Iterable[str]) -> str:
     """Return the id of a feature row; `group_keys` are `CardSpend@<hash8>`, order does not matter."""
     return h(entity_type, event_type, event_id, *sorted(group_keys))
+
+
+def row_digests(entity_type: str, event_type: str, event_ids: Sequence[str], group_keys: Iterable[str]) -> bytes:
+    """Return the row ids of many events as bytes, 16 each: what `row_id` writes in hex.
+
+    >>> row_digests("card", "payment", ["p1"], ["G@1"]).hex() == row_id("card", "payment", "p1", ["G@1"])
+    True
+    """
+    start = hashlib.blake2b(_prefixed(entity_type) + _prefixed(event_type), digest_size=16)
+    end = b"".join(map(_prefixed, sorted(group_keys)))
+    digests = []
+    for event_id in event_ids:
+        digest, data = start.copy(), event_id.encode()
+        digest.update(len(data).to_bytes(4, "big") + data + end)
+        digests.append(digest.digest())
+    return b"".join(digests)
+
+
+def _prefixed(part: str) -> bytes:
+    data = part.encode()
+    return len(data).to_bytes(4, "big") + data
 
 
 def label_id(name: str, source_event_id: str) -> str:

@@ -1,9 +1,13 @@
 """The contract check: bytes of a producer in, one typed event out, or the reason why not."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -20,6 +24,8 @@ class _Peek(msgspec.Struct):
 
 
 PEEK = msgspec.json.Decoder(_Peek)
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises at bytes that it does not take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +54,64 @@ class Contract:
     decoder: msgspec.json.Decoder[msgspec.Struct]
     replaced: tuple[tuple[str, Convert], ...]
 
+    def decode(self, value: bytes) -> msgspec.Struct:
+        """Return the event in `value` as it was sent; raise Refused naming the field."""
+        try:
+            return self.decoder.decode(value)
+        except UNDECODABLE as error:
+            raise diagnose(value, self.shape, fallback=str(error)) from error
+
+    def store(self, events: Sequence[msgspec.Struct]) -> None:
+        """Make of decoded events what is stored of them, in place: times in microseconds, personal fields hashed.
+
+        Written as JSON, each is then the object of its fields in the contract's order.
+        """
+        for name, convert in self.replaced:
+            _set(events, name, [value if value is None else convert(value) for value in column(events, name)])
+        _set(events, "type", repeat(msgspec.UNSET))
+
     def event(self, value: bytes, ce_id: str | None) -> Event:
         """Return the event in `value`; raise Refused naming the field."""
-        try:
-            decoded = self.decoder.decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise diagnose(value, self.shape, fallback=str(error)) from error
-        fields: dict[str, Scalar] = msgspec.structs.asdict(decoded)
+        stored = self.decode(value)
+        self.store([stored])
+        fields: dict[str, Scalar] = msgspec.structs.asdict(stored)
         fields.pop("type")
-        for name, convert in self.replaced:
-            if fields[name] is not None:
-                fields[name] = convert(fields[name])
         return self._named(fields, ce_id)
 
     def _named(self, fields: dict[str, Scalar], ce_id: str | None) -> Event:
         spec = self.spec
         identity = ce_id or None if spec.id_field is None else str(fields[spec.id_field])
-        key = spec.entity_fields if spec.refers_field is None else (spec.refers_field,)
-        entity = key_text(tuple(fields[name] for name in key))  # type: ignore[misc]  # as in Event.entity_of
+        entity = key_text(tuple(fields[name] for name in self.key))  # type: ignore[misc]  # as in Event.entity_of
         time = fields[spec.time_field]
         assert isinstance(time, int)
         return Event(spec, identity, entity, time, fields)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Return the fields that name the entity, or the event referred to."""
+        return self.spec.entity_fields if self.spec.refers_field is None else (self.spec.refers_field,)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns(Mapping[str, Sequence[Scalar]]):
+    """The fields of stored events, column by column; each is made when it is asked for."""
+
+    spec: EventSpec
+    events: Sequence[msgspec.Struct]
+
+    def __getitem__(self, name: str) -> list[Scalar]:
+        if name not in self:
+            raise KeyError(name)
+        return column(self.events, name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(field.name == name for field in self.spec.fields)
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in self.spec.fields)
+
+    def __len__(self) -> int:
+        return len(self.spec.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +136,16 @@ class Events:
         `empty-body`, `not-json`, `not-object`, `too-deep`, `unknown-type`, `bad-dataschema`, `missing-field`,
         `unknown-field`, `wrong-type`, `out-of-range`; Parked where `ce_dataschema` states a newer version.
         """
-        contract = self._contract(value, ce_type)
+        return self.contract(value, ce_type=ce_type, ce_dataschema=ce_dataschema).event(value, ce_id)
+
+    def contract(self, value: bytes, *, ce_type: str | None, ce_dataschema: str | None) -> Contract:
+        """Return the event class of `value`. Raises Refused and Parked as `check` does."""
+        contract = self._stated(value, ce_type)
         if ce_dataschema:
             refuse_newer(contract.spec, ce_dataschema)
-        return contract.event(value, ce_id)
+        return contract
 
-    def _contract(self, value: bytes, ce_type: str | None) -> Contract:
+    def _stated(self, value: bytes, ce_type: str | None) -> Contract:
         stated = ce_type or stated_type(value)
         if stated is None and len(self.contracts) == 1:
             return next(iter(self.contracts.values()))
@@ -115,11 +162,23 @@ def compile_events(deployment: Deployment) -> Events:
     return Events({spec.type: _contract(spec) for spec in deployment.events.values()})
 
 
+def column(events: Sequence[msgspec.Struct], name: str) -> list[Any]:
+    """Return one field of events."""
+    return list(map(attrgetter(name), events))
+
+
+def key_texts(events: Sequence[msgspec.Struct], by: tuple[str, ...]) -> list[str]:
+    """Return the ids, as text, of the entities that the fields `by` of stored events name."""
+    if len(by) == 1:
+        return list(map(str, map(attrgetter(*by), events)))
+    return list(map(key_text, map(attrgetter(*by), events)))
+
+
 def stated_type(value: bytes) -> str | None:
     """Return the type that the JSON of `value` states, None where it states none; raise Refused if it is no object."""
     try:
         stated = PEEK.decode(value).type
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         return _type_in(document(value), why=str(error))
     return None if stated is msgspec.UNSET else str(stated)
 
@@ -159,6 +218,10 @@ def microseconds(value: Scalar | datetime) -> int:
         since = value - EPOCH
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     return int(value or 0) * 1_000
+
+
+def _set(events: Sequence[msgspec.Struct], name: str, values: Iterable[object]) -> None:
+    deque(map(setattr, events, repeat(name), values), maxlen=0)
 
 
 def _contract(spec: EventSpec) -> Contract:
