@@ -1,7 +1,7 @@
 """The slow fold of a whole deployment: what must have been published, and be held, given what lies on raw-data.
 
-It walks the logs record by record and keeps every counted event for ever. It shares with the product the messages, the
-ids, the murmur2 partition and nothing else.
+It walks the logs record by record, keeps every counted event for ever, and has the slow oracle say what an entity's
+groups come to. It shares with the product the messages, the ids, the murmur2 partition and nothing else.
 """
 
 from collections import defaultdict
@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.e2e.reading import Dead, Newer, Read, read
-from tests.unit.oracles.windows import AGGREGATES
+from tests.unit.oracles.expressions import evaluated
+from tests.unit.oracles.windows import Oracle, Past, Row
 
-from millrace.spec import Const, Deployment, EventSpec, Expr, FeatureSpec, FieldRef, GroupSpec, Op, Scalar
+from millrace.spec import Deployment, EventSpec, GroupSpec, Scalar
 from millrace_common.ids import label_id, row_id
 from millrace_common.keys import partition_of
 from millrace_common.messages import FeatureRow, Label, Position
@@ -20,58 +21,34 @@ from millrace_common.records import Record
 Log = Sequence[Sequence[Record]]
 Place = tuple[int, int]
 """Partition and offset."""
-REMEMBERED = 1_024
-AGES = -(10**18)
 
 
-@dataclass
 class Kept:
-    """One entity as one topic feeds it: every counted event, by type, in log order."""
+    """One entity as one topic feeds it: what the slow oracle makes of it, and every counted event as it was read."""
 
-    groups: tuple[GroupSpec, ...]
-    copies: bool
-    counted: dict[str, list[Read]] = field(default_factory=lambda: defaultdict(list))
-    newest: dict[str, int] = field(default_factory=dict)
-    last: Read | None = None
+    def __init__(self, groups: tuple[GroupSpec, ...], deployment: Deployment, *, copies: bool) -> None:
+        """Begin without events."""
+        self.oracle = Oracle(groups, deployment.events, copies=copies)
+        self.copies = copies
+        self.counted: dict[str, list[Read]] = defaultdict(list)
+        self.last: Read | None = None
 
-    def verdict(self, event: Read) -> str:
-        """Judge an event: a duplicate of one within the horizon, too late, or counted."""
-        spec, newest = event.spec, self.newest.get(event.spec.type)
-        if newest is None:
-            return "counted"
-        for past in self.counted[spec.type][-REMEMBERED:]:
-            if past.event_id == event.event_id and past.time_us >= newest - spec.dedupe_us:
-                return "duplicate"
-        may_be_late = self.copies or not spec.refers_to
-        return "late" if may_be_late and event.time_us < newest - spec.lateness_us else "counted"
-
-    def enter(self, event: Read) -> None:
-        """Count an event."""
-        self.counted[event.spec.type].append(event)
-        self.newest[event.spec.type] = max(event.time_us, self.newest.get(event.spec.type, event.time_us))
-        self.last = event
-
-    def values(self, group: GroupSpec, at_us: int) -> dict[str, Scalar]:
-        """Return a group's features at a time."""
-        return {feature.name: self._value(group, feature, at_us) for feature in group.features}
-
-    def rows(self, at_us: int) -> dict[str, dict[str, Scalar]]:
-        """Return every group at a time."""
-        return {group.key: self.values(group, at_us) for group in self.groups}
+    def step(self, event: Read) -> Row:
+        """Judge an event, count it where it counts, and return its row."""
+        row = self.oracle.step(event.spec, Past(event.event_id, event.spec.type, event.time_us, event.fields))
+        if row.verdict == "counted":
+            self.counted[event.spec.type].append(event)
+            self.last = event
+        return row
 
     def missing(self) -> dict[str, dict[str, Scalar]]:
         """Return every group without a value."""
-        return {group.key: {feature.name: None for feature in group.features} for group in self.groups}
+        return {group.spec.key: dict.fromkeys(names(group.spec)) for group in self.oracle.groups}
 
-    def _value(self, group: GroupSpec, feature: FeatureSpec, at_us: int) -> Scalar:
-        since = AGES if feature.window_us is None else at_us - feature.window_us
-        past = [event for event in self.counted.get(group.event, ()) if since <= event.time_us < at_us]
-        if feature.where is not None:
-            past = [event for event in past if evaluated(feature.where, event.fields) is True]
-        if feature.argument is None:
-            return len(past)
-        given = [evaluated(feature.argument, event.fields) for event in past]
-        return AGGREGATES[feature.op]([float(value) for value in given if value is not None], feature.n)
+
+def names(spec: GroupSpec) -> list[str]:
+    """Return the names of a group's features."""
+    return [feature.name for feature in spec.features]
 
 
 @dataclass
@@ -101,11 +78,11 @@ def fold(log: Log, deployment: Deployment) -> Folded:
         copied: set[Place] = set()
         for event in _placed(records, deployment, folded, len(log), copied):
             entity = (event.spec.entity_type, event.key)
-            kept = folded.entities.setdefault(entity, Kept(own_groups(deployment, entity[0]), copies=False))
-            verdict = kept.verdict(event)
-            if verdict == "counted":
-                _count(folded, kept, event, deployment)
-            elif verdict == "late":
+            kept = folded.entities.setdefault(entity, Kept(own_groups(deployment, entity[0]), deployment, copies=False))
+            step = kept.step(event)
+            if step.verdict == "counted":
+                _count(folded, step, event, deployment)
+            elif step.verdict == "late":
                 folded.late.add((event.record.partition, event.record.offset))
             else:
                 folded.duplicates += 1
@@ -124,14 +101,12 @@ def fold_copies(log: Log, deployment: Deployment, entity_type: str) -> Folded:
             assert partition_of(entity, len(log)) == record.partition
             if _is_repeated(event, entity_type, folded, copied):
                 continue
-            kept = folded.entities.setdefault((entity_type, entity), Kept(groups, copies=True))
-            verdict = kept.verdict(event)
-            assert verdict != "duplicate", "raw-data has counted this event already"
-            values = kept.rows(event.time_us) if verdict == "counted" else kept.missing()
-            row = _row(event, entity_type, entity, values, late=verdict == "late")
+            kept = folded.entities.setdefault((entity_type, entity), Kept(groups, deployment, copies=True))
+            step = kept.step(event)
+            assert step.verdict != "duplicate", "raw-data has counted this event already"
+            values = step.groups if step.verdict == "counted" else kept.missing()
+            row = _row(event, entity_type, entity, values, late=step.verdict == "late")
             folded.rows[row.row_id] = row
-            if verdict == "counted":
-                kept.enter(event)
     return folded
 
 
@@ -143,20 +118,6 @@ def own_groups(deployment: Deployment, entity_type: str) -> tuple[GroupSpec, ...
 def other_groups(deployment: Deployment, entity_type: str) -> tuple[GroupSpec, ...]:
     """Return the groups that go by another entity than their event's own."""
     return _groups(deployment, entity_type, own=False)
-
-
-def evaluated(expr: Expr, fields: dict[str, Scalar]) -> Scalar:
-    """Return an expression's value on an event's fields; of operations, those that the pipelines here use."""
-    match expr:
-        case Const(value):
-            return value
-        case FieldRef(name=name):
-            return fields[name]
-        case Op("gt", (left, right)):
-            one, other = evaluated(left, fields), evaluated(right, fields)
-            return None if one is None or other is None else float(one) > float(other)
-        case _:
-            raise AssertionError(f"the fold does not know {expr}")
 
 
 def _placed(
@@ -192,17 +153,16 @@ def _is_repeated(event: Read, entity_type: str, folded: Folded, copied: set[Plac
     return False
 
 
-def _count(folded: Folded, kept: Kept, event: Read, deployment: Deployment) -> None:
+def _count(folded: Folded, step: Row, event: Read, deployment: Deployment) -> None:
     spec, record = event.spec, event.record
     for entity_type in deployment.repartitioned:
         if any(group.event == spec.type for group in other_groups(deployment, entity_type)):
             folded.forwarded[f"raw-data.by-{entity_type}"].add((record.partition, record.offset))
     if spec.refers_to is None:
-        row = _row(event, spec.entity_type, event.key, kept.rows(event.time_us), late=False)
+        row = _row(event, spec.entity_type, event.key, step.groups, late=False)
         folded.rows[row.row_id] = row
     for label in _labels(event, spec, deployment):
         folded.labels[label.label_id] = label
-    kept.enter(event)
 
 
 def _row(event: Read, entity_type: str, entity: str, groups: dict[str, dict[str, Scalar]], *, late: bool) -> FeatureRow:

@@ -3,17 +3,18 @@
 from collections.abc import Iterator, Mapping
 
 from tests.e2e.fold import Folded, Kept
+from tests.unit.oracles.stored import digest, opened
+from tests.unit.oracles.windows import REMEMBERED, GroupOracle
 
-from millrace.spec import Deployment, GroupSpec
+from millrace.spec import Deployment
 from millrace_common.keys import partition_of
 from millrace_common.slots import META_KEY, CursorRecord, tag, value_key
 from millrace_engine import horizon
 from millrace_engine.groups import compile_group
 from millrace_engine.rings import ALWAYS_US
-from millrace_engine.values import COPIES, open_value
+from millrace_engine.values import COPIES
 
 HOUR_US = 3_600_000_000
-REMEMBERED = 1_024
 
 Store = Mapping[str, bytes]
 
@@ -29,11 +30,11 @@ def hold_entities(store: Store, folded: Folded, deployment: Deployment, partitio
         assert key in store, f"{key} is lost"
         _hold_horizon(key, store[key], kept)
         explained.add(key)
-        for group in kept.groups:
-            if group.event in kept.newest:
-                key = value_key(slot, entity, group.key)
+        for oracle in kept.oracle.groups:
+            if oracle.spec.event in kept.counted:
+                key = value_key(slot, entity, oracle.spec.key)
                 assert key in store, f"{key} is lost"
-                _hold_value(key, store[key], kept, group, deployment)
+                _hold_value(key, store[key], kept, oracle, deployment)
                 explained.add(key)
     return explained
 
@@ -69,7 +70,7 @@ def _hold_horizon(key: str, value: bytes, kept: Kept) -> None:
     types = sorted(type_ for type_, events in kept.counted.items() if events)
     assert len(held) == len(types), key
     for one, type_ in zip(held, types, strict=True):
-        events, newest = kept.counted[type_], kept.newest[type_]
+        events, newest = kept.counted[type_], kept.oracle.newest[type_]
         oldest = newest - events[0].spec.dedupe_us
         assert one.newest_us == newest, key
         wanted = {
@@ -78,22 +79,23 @@ def _hold_horizon(key: str, value: bytes, kept: Kept) -> None:
         assert {id_: time for id_, time in one.ids.items() if time >= oldest} == wanted, key
 
 
-def _hold_value(key: str, value: bytes, kept: Kept, spec: GroupSpec, deployment: Deployment) -> None:
-    group, newest, last = compile_group(spec), kept.newest[spec.event], kept.last
+def _hold_value(key: str, value: bytes, kept: Kept, oracle: GroupOracle, deployment: Deployment) -> None:
+    spec, last = oracle.spec, kept.last
+    newest = kept.oracle.newest[spec.event]
     assert last is not None
-    header = open_value(value, features=len(spec.features)).header
+    found = opened(value, features=len(spec.features))
     oldest = newest - deployment.events[spec.event].lateness_us
-    assert header.flags == (COPIES if kept.copies else 0), key
-    assert (header.offset, header.partition, header.write_time_us) == (
+    assert found.flags == (COPIES if kept.copies else 0), key
+    assert (found.offset, found.partition, found.write_time_us) == (
         last.record.offset,
         last.record.partition,
         last.append_us,
     ), key
-    assert (header.event_time_us, header.exact_from_us) == (newest, oldest), key
-    times = [event.time_us for event in kept.counted[spec.event] if event.time_us >= oldest - group.window_us]
-    assert [time for time in group.decode(value).times if time >= oldest - group.window_us] == times, key
-    for at_us in _moments(newest, header.fresh_until_us):
-        assert group.read(value, at_us).values == kept.values(spec, at_us), (key, at_us)
+    assert (found.event_time_us, found.exact_from_us) == (newest, oldest), key
+    assert found.ring == [(entry.time_us, digest(entry.event_id)) for entry in oracle.ring], key
+    group = compile_group(spec)
+    for at_us in _moments(newest, found.fresh_until_us):
+        assert group.read(value, at_us).values == oracle.values(at_us), (key, at_us)
 
 
 def _moments(newest_us: int, fresh_until_us: int) -> Iterator[int]:

@@ -49,19 +49,22 @@ def fold(
                 if place in origins:
                     continue
                 origins.add(place)
-            _enter(folded, folded.entities.setdefault(entity, Oracle(groups)), spec, past)
+            if entity not in folded.entities:
+                copies = any(group.by != deployment.events[group.event].entity_fields for group in groups)
+                folded.entities[entity] = Oracle(groups, deployment.events, copies=copies)
+            _enter(folded, folded.entities[entity], spec, past)
     return folded
 
 
 def _enter(folded: Folded, oracle: Oracle, spec: EventSpec, past: Past) -> None:
-    match oracle.verdict(spec, past.event_id, past.time_us):
+    row = oracle.step(spec, past)
+    match row.verdict:
         case "duplicate":
             folded.duplicates += 1
         case "late":
             folded.late.add(past.event_id)
         case "counted":
-            folded.rows[past.type, past.event_id] = oracle.rows(past.time_us, past)
-            oracle.counted.append(past)
+            folded.rows[past.type, past.event_id] = row.groups
 
 
 def _event(record: Record, deployment: Deployment) -> tuple[EventSpec, Past] | None:

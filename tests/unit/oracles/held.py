@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from tests.unit.oracles.fold import Folded, fold
-from tests.unit.oracles.windows import Oracle
+from tests.unit.oracles.stored import digest, opened
+from tests.unit.oracles.windows import GroupOracle, Oracle
 
 from millrace.spec import Deployment, EventSpec, GroupSpec, Scalar
 from millrace_common.codec import decode
@@ -57,15 +58,10 @@ def hold_store(store: Mapping[str, bytes], folded: Folded, deployment: Deploymen
         key = f"{slot_tag}:{'o' if copies else 'i'}:{entity}"
         seen_keys.add(key)
         _hold_horizon(store[key], oracle)
-        for spec in oracle.groups:
-            newest = oracle.newest(spec.event)
-            if newest is None:
-                continue
-            group, value = compile_group(spec), store[value_key(slot_tag, entity, spec.key)]
-            oldest = newest - deployment.events[spec.event].lateness_us - group.window_us
-            times = [past.time_us for past in oracle.counted if past.type == spec.event and past.time_us >= oldest]
-            assert [time for time in group.decode(value).times if time >= oldest] == times
-            assert group.read(value, newest + 1).values == oracle.rows(newest + 1, None)[spec.key]
+        for group in oracle.groups:
+            newest = oracle.newest.get(group.spec.event)
+            if newest is not None:
+                _hold_value(store[value_key(slot_tag, entity, group.spec.key)], group, newest)
     prefix = f"fs:{{{entity_type}."
     found = {key for key in store if key.startswith(prefix) and key.split("}:")[1][0] in "io"}
     assert found == seen_keys
@@ -76,15 +72,20 @@ def groups_of(deployment: Deployment, entity_type: str) -> list[GroupSpec]:
     return [group for group in deployment.groups.values() if group.entity_type == entity_type]
 
 
+def _hold_value(value: bytes, oracle: GroupOracle, newest_us: int) -> None:
+    found = opened(value, features=len(oracle.spec.features))
+    assert found.ring == [(entry.time_us, digest(entry.event_id)) for entry in oracle.ring]
+    assert compile_group(oracle.spec).read(value, newest_us + 1).values == oracle.values(newest_us + 1)
+
+
 def _hold_horizon(value: bytes, oracle: Oracle) -> None:
     _, seen = horizon.unpack(value)
-    counted = sorted({past.type for past in oracle.counted})
+    counted = sorted(oracle.counted)
     held = [one for one in seen if one.ids]
     assert len(held) == len(counted)
     for one, type_ in zip(held, counted, strict=True):
-        newest = oracle.newest(type_)
-        assert one.newest_us == newest
-        ids = [past for past in oracle.counted if past.type == type_]
+        assert one.newest_us == oracle.newest[type_]
+        ids = oracle.counted[type_]
         assert set(one.ids) <= {horizon.digest(past.event_id) for past in ids}
 
 

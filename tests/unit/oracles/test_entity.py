@@ -1,141 +1,122 @@
-"""Entity state against its slow oracle, over every way in which events come."""
+"""The engine against its slow oracle, over every way in which events come."""
 
-from dataclasses import dataclass
+import random
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fakes.features.deployment import CARD_SPEND, HOUR, PAYMENT, SECOND, SHOP_TAKINGS, VISIT, deployment
-from tests.unit.oracles.windows import Oracle, Past
+from tests.unit.oracles.logs import EVENTS, GROUPS, WINDOWED, Logged, logs
+from tests.unit.oracles.tables import Driven, expected
+from tests.unit.oracles.windows import RING, Oracle, Past
 
-from millrace.spec import EventSpec, Scalar
-from millrace_engine.entity import EntityPlan, EntityState, compile_entity
-from millrace_engine.groups import compile_group
-from millrace_engine.rings import Ring
+from millrace.spec import Deployment
+from millrace_engine.entity import compile_entity
 
-DEPLOYMENT = deployment(CARD_SPEND, SHOP_TAKINGS)
+DEPLOYMENT = Deployment(EVENTS, {group.name: group for group in GROUPS}, {}, {}, "0" * 32)
 CARD = compile_entity(DEPLOYMENT, "card")
-MERCHANT = compile_entity(DEPLOYMENT, "merchant", copies=True)
 
 
-@dataclass(frozen=True)
-class Happened:
-    """An event, as a step sees it."""
-
-    spec: EventSpec
-    time_us: int
-    fields: dict[str, Scalar]
-
-
-amounts = st.none() | st.floats(0, 1e6, width=32) | st.sampled_from([0.1, 0.2, 0.7, 5.0, 1e16, 3.4e38])
-moments = st.integers(0, 60).map(lambda second: second * SECOND // 2) | st.integers(0, 2 * HOUR)
+def batches(log: list[Logged], seed: int) -> Iterator[list[Logged]]:
+    """Cut a log at random places."""
+    rng, at = random.Random(seed), 0
+    while at < len(log):
+        n = rng.choice((1, 2, 10, 100, 1_000))
+        yield log[at : at + n]
+        at += n
 
 
-@st.composite
-def logs(draw: st.DrawFn, specs: tuple[EventSpec, ...]) -> list[tuple[str, Happened]]:
-    """Draw a log: in order, shuffled, duplicated or late, as a producer may send it."""
-    times = draw(st.lists(moments, max_size=30))
-    order = draw(st.sampled_from(["in order", "shuffled", "nearly"]))
-    if order == "in order":
-        times.sort()
-    if order == "nearly":
-        times = sorted(times, key=lambda time: time + 3 * SECOND * (time % 3))
-    log = []
-    for i, time_us in enumerate(times):
-        spec = draw(st.sampled_from(specs))
-        fields: dict[str, Scalar] = {"amount": draw(amounts)} if spec is PAYMENT else {}
-        reused = draw(st.integers(0, max(i, 8)))
-        log.append((f"e{reused if reused < i else i}", Happened(spec, time_us, fields)))
-        if draw(st.integers(0, 5)) == 0:
-            log.append(log[draw(st.integers(0, len(log) - 1))])
-    return log
+def hold(driven: Driven, oracles: dict[str, Oracle], batch: list[Logged]) -> None:
+    """Assert that the engine says of a batch what the oracle says, to the last bit."""
+    for (verdict, rows), (wanted, groups), logged in zip(
+        driven.step(batch), expected(oracles, CARD, batch), batch, strict=True
+    ):
+        assert verdict == wanted, logged
+        assert rows == groups, logged
+        types = {name: type(value) for values in rows.values() for name, value in values.items()}
+        assert types == {name: type(value) for values in groups.values() for name, value in values.items()}
 
 
-def restarted(plan: EntityPlan, state: EntityState) -> EntityState:
-    """Return the state as it comes back from the store."""
-    encoded = plan.encode(state, partition=0)
-    back = plan.decode(encoded.values, encoded.horizon)
-    assert plan.encode(back, partition=0) == encoded
-    return back
+@settings(max_examples=60)
+@given(logs(), st.integers(0, 2**16))
+def test_rows_are_those_of_the_oracle(log: list[Logged], seed: int) -> None:
+    """In order, shuffled, doubled or late, however batches are cut: each verdict and row is the oracle's."""
+    driven, oracles = Driven(CARD), dict[str, Oracle]()
+    for batch in batches(log, seed):
+        hold(driven, oracles, batch)
 
 
-def hold_against_oracle(plan: EntityPlan, log: list[tuple[str, Happened]], restarts: set[int]) -> None:
-    """Step through a log and compare each verdict and row; at `restarts` compare the store's answer too."""
-    oracle = Oracle(tuple(group.spec for group in plan.groups))
-    state = plan.empty()
-    for offset, (event_id, event) in enumerate(log):
-        verdict = oracle.verdict(event.spec, event_id, event.time_us)
-        now = Past(event_id, event.spec.type, event.time_us, event.fields)
-        step = plan.step(state, event, event_id, offset)
-        assert step.verdict == verdict
-        if verdict == "counted":
-            assert dict(step.groups) == oracle.rows(event.time_us, now)
-            oracle.counted.append(now)
-        if offset in restarts:
-            back = restarted(plan, state)
-            if state.offset >= 0:
-                assert repr(back) == repr(state)
-            state = back
+@settings(max_examples=40)
+@given(logs(), st.integers(0, 2**16))
+def test_rows_are_those_of_the_oracle_over_restarts_and_evictions(log: list[Logged], seed: int) -> None:
+    """State that comes back from the store goes on as if it had never left memory."""
+    driven, oracles, rng = Driven(CARD), dict[str, Oracle](), random.Random(seed)
+    for batch in batches(log, seed):
+        hold(driven, oracles, batch)
+        match rng.choice(("restart", "evict", "go on")):
+            case "restart":
+                driven.restart()
+            case "evict":
+                driven.evict(rng.choice((0, 1, 2)))
 
 
-@settings(max_examples=300, deadline=None)
-@given(logs((PAYMENT,)), st.sets(st.integers(0, 40)))
-def test_rows_are_those_of_the_oracle(log: list[tuple[str, Happened]], restarts: set[int]) -> None:
-    """A row uses the entity's earlier events of the log with event time in [t - W, t); each verdict likewise."""
-    hold_against_oracle(CARD, log, restarts)
+@settings(max_examples=30)
+@given(logs(), st.integers(0, 2**16))
+def test_the_stored_bytes_do_not_depend_on_how_batches_were_cut(log: list[Logged], seed: int) -> None:
+    """One batch, many batches, restarts between them: the same bytes in the store."""
+    whole, parts, rng = Driven(CARD), Driven(CARD), random.Random(seed)
+    whole.step(log)
+    for batch in batches(log, seed):
+        parts.step(batch)
+        if rng.random() < 0.3:
+            parts.restart()
+    assert parts.store == whole.store
 
 
-@settings(max_examples=100, deadline=None)
-@given(logs((PAYMENT,)), st.sets(st.integers(0, 40)))
-def test_rows_of_another_entity_are_those_of_the_oracle(log: list[tuple[str, Happened]], restarts: set[int]) -> None:
-    """The same holds for copies of other entities' events."""
-    hold_against_oracle(MERCHANT, log, restarts)
+@settings(max_examples=30)
+@given(logs(), st.integers(0, 2**16))
+def test_a_log_read_again_changes_nothing(log: list[Logged], seed: int) -> None:
+    """Events below an entity's offset are skipped on replay: counted before, applied or judged the same now."""
+    driven = Driven(CARD)
+    verdicts = [verdict for verdict, _ in driven.step(log)]
+    stored = {name: list(values) for name, values in driven.store.items()}
+    driven.restart()
+    driven.offset = 0
+    again = [verdict for batch in batches(log, seed) for verdict, _ in driven.step(batch)]
+    assert {pair for pair in zip(verdicts, again, strict=True) if pair[0] == "counted"} <= {("counted", "applied")}
+    assert driven.store == stored
 
 
-@settings(max_examples=100, deadline=None)
-@given(logs((PAYMENT, VISIT)), st.sets(st.integers(0, 40)))
-def test_verdicts_do_not_depend_on_events_of_another_type(log: list[tuple[str, Happened]], restarts: set[int]) -> None:
-    """Another event class on the same entity, of another pipeline perhaps, changes no verdict and no row."""
-    alone, both = CARD.empty(), CARD.empty()
-    for offset, (event_id, event) in enumerate(log):
-        step = CARD.step(both, event, event_id, offset)
-        if event.spec is PAYMENT:
-            assert CARD.step(alone, event, event_id, offset) == step
-        if offset in restarts:
-            both = restarted(CARD, both)
+@settings(max_examples=40)
+@given(logs(), st.integers(0, 200_000_000))
+def test_the_store_answers_as_the_oracle_at_any_later_time(log: list[Logged], after_us: int) -> None:
+    """What is stored is right at every time from the newest event on, without being written again."""
+    driven, oracles = Driven(CARD), dict[str, Oracle]()
+    driven.step(log)
+    expected(oracles, CARD, log)
+    for name, oracle in oracles.items():
+        _, *values = driven.store[name]
+        for group, of_oracle, value in zip(CARD.groups, oracle.groups, values, strict=True):
+            newest = oracle.newest.get(group.spec.event)
+            if newest is None:
+                assert value is None
+                continue
+            assert group.read(value, newest + 1).values == of_oracle.values(newest + 1)
+            read = group.read(value, newest + after_us)
+            assert (read.status, read.values) == ("fresh", of_oracle.values(newest + after_us))
 
 
-@settings(max_examples=200, deadline=None)
-@given(logs((PAYMENT,)), st.integers(-20 * SECOND, 60 * SECOND) | st.integers(0, 3 * HOUR))
-def test_the_store_answers_as_the_oracle_at_any_later_time(log: list[tuple[str, Happened]], after_us: int) -> None:
-    """What is stored is right at every time that is not too late to ask about, without being written again."""
-    oracle, state = Oracle((CARD_SPEND,)), CARD.empty()
-    for offset, (event_id, event) in enumerate(log):
-        if CARD.step(state, event, event_id, offset).verdict == "counted":
-            oracle.counted.append(Past(event_id, "payment", event.time_us, event.fields))
-    newest = oracle.newest("payment")
-    at_us = (newest or 0) + after_us
-    value = CARD.encode(state, partition=0).values[0]
-    read = compile_group(CARD_SPEND).read(value, at_us)
-    if newest is None:
-        assert read.status == "missing"
-    elif at_us < newest - PAYMENT.lateness_us:
-        assert read.status == "stale"
-        return
-    else:
-        assert read.status == "fresh"
-        assert read.source == ("raw-data", 0, state.offset)
-    assert read.values == oracle.rows(at_us, None)[CARD_SPEND.key]
-
-
-@settings(max_examples=100, deadline=None)
-@given(logs((PAYMENT,)))
-def test_the_ring_is_trimmed_as_in_the_settle_model(log: list[tuple[str, Happened]]) -> None:
-    """A group of windows keeps what is not older than newest - lateness - window, and nothing else."""
-    oracle, state = Oracle((SHOP_TAKINGS,)), MERCHANT.empty()
-    for offset, (event_id, event) in enumerate(log):
-        if MERCHANT.step(state, event, event_id, offset).verdict == "counted":
-            oracle.counted.append(Past(event_id, "payment", event.time_us, event.fields))
-    newest = oracle.newest("payment") or 0
-    oldest = newest - PAYMENT.lateness_us - 30 * SECOND
-    ring: Ring = state.rings[0]
-    assert ring.times == [past.time_us for past in oracle.counted if past.time_us >= oldest]
+@pytest.mark.parametrize("shape", ["burst", "one instant", "an hour apart"])
+def test_a_key_with_many_events_is_that_of_the_oracle(shape: str) -> None:
+    """Three thousand events of one key, most of them in tiles."""
+    rng, time_us, log = random.Random(shape), 1_700_000_000_000_000, []
+    for i in range(3_000 if shape == "burst" else 300):
+        time_us += {"burst": rng.randint(0, 30_000), "one instant": 0, "an hour apart": 3_600_000_000}[shape]
+        late_us = rng.choice((0, 0, 5_000_000))
+        fields = {"amount": rng.lognormvariate(3, 2), "merchant": f"m{rng.randrange(300)}"}
+        log.append(Logged("a", Past(f"a{i}", "payment", time_us - late_us, fields)))
+    driven, oracles = Driven(CARD), dict[str, Oracle]()
+    for batch in batches(log, 1):
+        hold(driven, oracles, batch)
+    tiles = [tile for group in oracles["a"].groups if group.spec == WINDOWED for tile in group.tiles]
+    assert any(tiles) or len(log) <= RING or shape == "an hour apart"

@@ -1,0 +1,97 @@
+"""Exact windows, which the engine's error is measured against: every event is kept, nothing is in tiles or sketches."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.unit.oracles.sketches import rank_of
+from tests.unit.oracles.windows import SECOND_US, Past, taken, window_of
+
+from millrace.spec import FeatureSpec, GroupSpec
+
+Timed = Sequence[tuple[int, float]]
+"""Times and values, by time and then log order."""
+
+
+@dataclass
+class ExactGroup:
+    """One entity in one group."""
+
+    spec: GroupSpec
+    events: list[Past] = field(default_factory=list)
+
+    def enter(self, event: Past) -> None:
+        """Take a counted event in."""
+        self.events.append(event)
+        self.events.sort(key=lambda event: event.time_us)
+
+    def values(self, at_us: int, current: Past | None = None) -> dict[str, float | None]:
+        """Return the group's features at a time, as float64."""
+        return {feature.name: self.value(feature, at_us, current) for feature in self.spec.features}
+
+    def value(self, feature: FeatureSpec, at_us: int, current: Past | None = None) -> float | None:
+        """Return one feature at a time."""
+        window_us = window_of(feature)
+        since = -math.inf if window_us is None else at_us - window_us
+        events = [event for event in self.events if since <= event.time_us < at_us]
+        if feature.include_current and current is not None:
+            events.append(current)
+        if feature.events is not None:
+            events = events[-feature.events :]
+        timed = [(event.time_us, value) for event in events if (value := taken(feature, event)) is not None]
+        if feature.op == "ratio":
+            own = None if current is None else taken(FeatureSpec("", "last", feature.argument, None), current)
+            mean = _mean(timed)
+            return own / mean if own is not None and mean else None
+        return EXACT[feature.op](feature, timed, at_us)
+
+
+def _mean(timed: Timed) -> float | None:
+    return math.fsum(value for _, value in timed) / len(timed) if timed else None
+
+
+def _variance(timed: Timed) -> float | None:
+    mean = _mean(timed)
+    return None if mean is None else math.fsum((value - mean) * (value - mean) for _, value in timed) / len(timed)
+
+
+def _deviation(timed: Timed) -> float | None:
+    variance = _variance(timed)
+    return None if variance is None else math.sqrt(variance)
+
+
+def _quantile(feature: FeatureSpec, timed: Timed) -> float | None:
+    values = sorted(value for _, value in timed)
+    return values[rank_of(feature.q or 0.0, len(values)) - 1] if values else None
+
+
+def _weights(feature: FeatureSpec, timed: Timed, at_us: int) -> list[float]:
+    assert feature.half_life_us is not None
+    return [math.exp2(-(at_us - time_us) / feature.half_life_us) for time_us, _ in timed]
+
+
+def _decayed_sum(feature: FeatureSpec, timed: Timed, at_us: int) -> float:
+    return math.fsum(w * v for w, (_, v) in zip(_weights(feature, timed, at_us), timed, strict=True))
+
+
+def _decayed_mean(feature: FeatureSpec, timed: Timed, at_us: int) -> float | None:
+    return _decayed_sum(feature, timed, at_us) / math.fsum(_weights(feature, timed, at_us)) if timed else None
+
+
+EXACT: dict[str, Callable[[FeatureSpec, Timed, int], float | None]] = {
+    "count": lambda feature, timed, at_us: float(len(timed)),
+    "rate": lambda feature, timed, at_us: len(timed) * SECOND_US / (feature.window_us or 0),
+    "sum": lambda feature, timed, at_us: math.fsum(value for _, value in timed),
+    "mean": lambda feature, timed, at_us: _mean(timed),
+    "min": lambda feature, timed, at_us: min((value for _, value in timed), default=None),
+    "max": lambda feature, timed, at_us: max((value for _, value in timed), default=None),
+    "var": lambda feature, timed, at_us: _variance(timed),
+    "std": lambda feature, timed, at_us: _deviation(timed),
+    "first": lambda feature, timed, at_us: timed[0][1] if timed else None,
+    "last": lambda feature, timed, at_us: timed[-feature.n][1] if len(timed) >= feature.n else None,
+    "time_since_last": lambda feature, timed, at_us: (at_us - timed[-1][0]) / SECOND_US if timed else None,
+    "distinct": lambda feature, timed, at_us: float(len({value for _, value in timed})),
+    "quantile": lambda feature, timed, at_us: _quantile(feature, timed),
+    "decayed_sum": _decayed_sum,
+    "decayed_mean": _decayed_mean,
+}

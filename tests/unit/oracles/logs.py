@@ -1,0 +1,119 @@
+"""What the oracle and the engine are held against each other on: every aggregate, and logs as producers send them."""
+
+import random
+from dataclasses import dataclass, replace
+
+from hypothesis import strategies as st
+from tests.fakes.features.deployment import AMOUNT, BIG, PAYMENT, SECOND, VISIT
+from tests.unit.oracles.windows import Past
+
+from millrace.spec import EventSpec, FeatureSpec, FieldRef, GroupSpec, Scalar
+
+WINDOWS = {"5s": 5 * SECOND, "61s": 61 * SECOND, "tiny": 7}
+TEXT = FieldRef("payment", "merchant", "str")
+LATENESS_US = 10 * SECOND
+HOT = replace(PAYMENT, lateness_us=LATENESS_US, dedupe_us=40 * SECOND)
+EVENTS: dict[str, EventSpec] = {HOT.type: HOT, VISIT.type: VISIT}
+
+_NUMBERED = ("sum", "mean", "min", "max", "var", "std", "first", "ratio")
+
+
+def _of_window(name: str, window_us: int) -> list[FeatureSpec]:
+    features = [FeatureSpec(f"{op}_{name}", op, AMOUNT, window_us) for op in _NUMBERED]
+    features += [FeatureSpec(f"{op}_big_{name}", op, AMOUNT, window_us, where=BIG) for op in _NUMBERED]
+    features += [FeatureSpec(f"q{int(100 * q)}_{name}", "quantile", AMOUNT, window_us, q=q) for q in (0.0, 0.5, 0.99)]
+    return [
+        *features,
+        FeatureSpec(f"n_{name}", "count", None, window_us),
+        FeatureSpec(f"n_paid_{name}", "count", AMOUNT, window_us),
+        FeatureSpec(f"n_big_now_{name}", "count", None, window_us, where=BIG, include_current=True),
+        FeatureSpec(f"rate_{name}", "rate", None, window_us),
+        FeatureSpec(f"mean_now_{name}", "mean", AMOUNT, window_us, include_current=True),
+        FeatureSpec(f"q50_now_{name}", "quantile", AMOUNT, window_us, q=0.5, include_current=True),
+        FeatureSpec(f"shops_{name}", "distinct", TEXT, window_us),
+        FeatureSpec(f"amounts_{name}", "distinct", AMOUNT, window_us, where=BIG),
+        FeatureSpec(f"third_{name}", "last", AMOUNT, window_us, n=3),
+        FeatureSpec(f"since_{name}", "time_since_last", None, window_us),
+    ]
+
+
+WINDOWED = GroupSpec(
+    "Windowed",
+    "payment",
+    ("card",),
+    tuple(feature for name, window_us in WINDOWS.items() for feature in _of_window(name, window_us)),
+    "0011aa" * 6,
+)
+DECAYED = GroupSpec(
+    "Decayed",
+    "payment",
+    ("card",),
+    tuple(
+        FeatureSpec(f"{op}_{half}s", op, AMOUNT, None, half_life_us=half * SECOND, where=where)
+        for op in ("decayed_sum", "decayed_mean")
+        for half, where in ((1, None), (3, BIG))
+    ),
+    "0022bb" * 6,
+)
+COUNTED = GroupSpec(
+    "Counted",
+    "payment",
+    ("card",),
+    (
+        *(FeatureSpec(f"{op}_of_10", op, AMOUNT, None, events=10) for op in (*_NUMBERED, "count")),
+        FeatureSpec("median_of_64", "quantile", AMOUNT, None, events=64, q=0.5),
+        FeatureSpec("shops_of_20", "distinct", TEXT, None, events=20),
+        FeatureSpec("n_big_of_5", "count", None, None, events=5, where=BIG, include_current=True),
+        FeatureSpec("last", "last", AMOUNT, None),
+        FeatureSpec("fiftieth_big", "last", AMOUNT, None, n=50, where=BIG),
+        FeatureSpec("since", "time_since_last", None, None),
+        FeatureSpec("since_big", "time_since_last", None, None, where=BIG),
+        FeatureSpec("sum_61s", "sum", AMOUNT, 61 * SECOND),
+    ),
+    "0033cc" * 6,
+)
+GROUPS = (COUNTED, DECAYED, WINDOWED)
+"""In the order of their keys."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """An event as it lies on the log."""
+
+    entity: str
+    event: Past
+
+
+AMOUNTS = (None, 0.0, -0.0, 0.1, 0.2, 0.7, 5.0, 5.5, -3.25, 1e16, -1e16, 3.4e38, 1e-40, 1e300)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Logged]:
+    """Draw a log of a few entities with bursts of more events than a ring holds, in one of the ways events come."""
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    order = draw(st.sampled_from(["in order", "shuffled", "late"]))
+    duplicated = draw(st.sampled_from([0.0, 0.0, 0.2]))
+    log: list[Logged] = []
+    for entity in draw(st.sampled_from([("a",), ("a", "b"), ("a", "b", "c", "d")])):
+        n = draw(st.sampled_from([3, 70, 70, 200, 400]))
+        pace_us = draw(st.sampled_from([1, 3_000, SECOND // 20, SECOND // 3, 2 * SECOND]))
+        log += _sent(rng, entity, n, pace_us, order=order)
+    log.sort(key=lambda logged: logged.event.fields["arrives"] or 0)
+    for i in range(len(log)):
+        if rng.random() < duplicated:
+            log.insert(i, log[rng.randrange(max(i - 30, 0), i + 1)])
+    return log
+
+
+def _sent(rng: random.Random, entity: str, n: int, pace_us: int, *, order: str) -> list[Logged]:
+    slack = {"in order": 0, "shuffled": LATENESS_US, "late": 2 * LATENESS_US}[order]
+    many, time_us, events = rng.random() < 0.5, 1_700_000_000 * SECOND, []
+    for i in range(n):
+        time_us += rng.choice((0, 1, pace_us, 2 * pace_us)) + (90 * SECOND if rng.random() < 0.005 else 0)
+        amount = rng.lognormvariate(3, 3) if many else rng.choice(AMOUNTS)
+        shop = None if rng.random() < 0.05 else f"m{rng.randrange(500 if many else 5)}"
+        is_visit = rng.random() < 0.05
+        fields: dict[str, Scalar] = {"amount": amount, "merchant": shop, "arrives": time_us + rng.randint(0, slack)}
+        type_ = "visit" if is_visit else "payment"
+        events.append(Logged(entity, Past(f"{entity}{i}", type_, time_us, fields)))
+    return events

@@ -1,0 +1,47 @@
+"""What the bytes of a stored value say, read by the layout as it is written down.
+
+Eight cells of 8 bytes (magic, format, flags and set; source offset; partition and entries of the ring; event time;
+write time; fresh until; exact from; cells of tiles), the float32 vector padded to a cell, the tiles, and the ring: of
+each entry its time, the digest of its id and its columns.
+"""
+
+import hashlib
+import struct
+from typing import NamedTuple
+
+_HEADER = struct.Struct("<BBH4sqIIqqqqq")
+CELL = 8
+
+
+class Stored(NamedTuple):
+    """One stored value of a group. Times in microseconds."""
+
+    flags: int
+    set: bytes
+    offset: int
+    partition: int
+    event_time_us: int
+    write_time_us: int
+    fresh_until_us: int
+    exact_from_us: int
+    vector: tuple[float, ...]
+    ring: list[tuple[int, int]]
+    """Times and digests of ids."""
+
+
+def opened(value: bytes, *, features: int) -> Stored:
+    """Read a value whose vector has this many features."""
+    _, _, flags, set_, offset, partition, entries, event, write, fresh, exact, tiles = _HEADER.unpack_from(value)
+    vector = struct.unpack_from(f"<{features}f", value, _HEADER.size)
+    begin = _HEADER.size + -(-4 * features // CELL) * CELL + tiles * CELL
+    rest = len(value) - begin
+    each = rest // entries if entries else 0
+    assert each * entries == rest, "the ring is cut short"
+    assert each % CELL == 0
+    ring = [struct.unpack_from("<qq", value, begin + i * each) for i in range(entries)]
+    return Stored(flags, set_, offset, partition, event, write, fresh, exact, vector, ring)
+
+
+def digest(event_id: str) -> int:
+    """Return the 64 bits by which an id is known in a ring."""
+    return int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=8).digest(), "little", signed=True)

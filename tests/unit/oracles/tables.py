@@ -1,0 +1,92 @@
+"""The engine as a service drives it: a table, filled from a store in memory and written back to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from tests.unit.oracles.logs import Logged
+from tests.unit.oracles.stored import digest
+from tests.unit.oracles.windows import Oracle
+
+from millrace.spec import Scalar
+from millrace_engine.entity import EntityPlan
+from millrace_engine.table import APPLIED, COUNTED, DUPLICATE, LATE, EntityTable, EventColumns
+
+VERDICTS = {COUNTED: "counted", DUPLICATE: "duplicate", LATE: "late", APPLIED: "applied"}
+PARTITION = 3
+Rows = dict[str, dict[str, Scalar]]
+
+
+@dataclass
+class Driven:
+    """A table with its store. Offsets count on from 0."""
+
+    plan: EntityPlan
+    store: dict[str, list[bytes | None]] = field(default_factory=dict)
+    offset: int = 0
+    table: EntityTable = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything but the store."""
+        self.table = self.plan.table(PARTITION)
+
+    def evict(self, entities_max: int) -> None:
+        """Keep only so many entities in memory."""
+        self.table.evict(entities_max)
+
+    def step(self, batch: Sequence[Logged]) -> list[tuple[str, Rows]]:
+        """Step through a batch and write what has changed; return verdicts, and the rows of what counted."""
+        self._load(batch)
+        steps = self.table.step(self._columns(batch))
+        self.offset += len(batch)
+        slots = self.table.dirty()
+        for slot, encoded in zip(slots, self.table.encoded(slots), strict=True):
+            self.store[self.table.name(slot)] = encoded
+        self.table.clean()
+        verdicts = [VERDICTS[int(verdict)] for verdict in steps.verdicts]
+        assert steps.values.dtype == np.float32
+        return [
+            (verdict, self.plan.rows(steps.values[i]) if verdict == "counted" else {})
+            for i, verdict in enumerate(verdicts)
+        ]
+
+    def _load(self, batch: Sequence[Logged]) -> None:
+        unknown = [name for name in dict.fromkeys(logged.entity for logged in batch) if name not in self.table.slots]
+        nothing: list[bytes | None] = [None] * (1 + len(self.plan.groups))
+        self.table.fill(unknown, [self.store.get(name, nothing) for name in unknown])
+
+    def _columns(self, batch: Sequence[Logged]) -> EventColumns:
+        types = [event.type for event in self.plan.events]
+        arguments = np.full((len(batch), self.plan.width), np.nan)
+        for spec in self.plan.events:
+            at = [i for i, logged in enumerate(batch) if logged.event.type == spec.type]
+            names = [one.name for one in spec.fields]
+            fields = {name: [batch[i].event.fields.get(name) for i in at] for name in names}
+            if at:
+                arguments[at] = self.plan.arguments(spec.type, fields)
+        offsets = np.arange(self.offset, self.offset + len(batch), dtype=np.int64)
+        return EventColumns(
+            slots=np.array([self.table.slots[logged.entity] for logged in batch], np.int32),
+            kinds=np.array([types.index(logged.event.type) for logged in batch], np.int8),
+            times_us=np.array([logged.event.time_us for logged in batch], np.int64),
+            ids=np.array([digest(logged.event.event_id) for logged in batch], np.int64),
+            offsets=offsets,
+            appends_us=1_700_000_000_000_000 + offsets,
+            arguments=arguments,
+        )
+
+
+def expected(oracles: dict[str, Oracle], plan: EntityPlan, batch: Sequence[Logged]) -> list[tuple[str, Rows]]:
+    """Return what the oracle says of a batch."""
+    specs = {event.type: event for event in plan.events}
+    found = []
+    for logged in batch:
+        if logged.entity not in oracles:
+            groups = tuple(group.spec for group in plan.groups)
+            oracles[logged.entity] = Oracle(groups, specs, copies=plan.copies)
+        row = oracles[logged.entity].step(specs[logged.event.type], logged.event)
+        found.append((row.verdict, row.groups))
+    return found
