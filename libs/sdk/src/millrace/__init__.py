@@ -4,8 +4,9 @@ Importing this opens nothing and knows nothing of services: declarations are dat
 """
 
 from millrace import agg
+from millrace.custom import Cells, CustomAggregate
 from millrace.events import Event, Field, entity, event_id, event_time, field, refers_to
-from millrace.expressions import Expression, derive
+from millrace.expressions import Expression, OneHot, derive
 from millrace.files import FileSource, column, days, hours, milliseconds, minutes, row_number, seconds
 from millrace.groups import FeatureGroup
 from millrace.models import Label, LightGBM, Logistic, Model, Pipeline
@@ -31,6 +32,8 @@ __all__ = [
     "DEFAULT_GATES",
     "Bandit",
     "Canary",
+    "Cells",
+    "CustomAggregate",
     "Direct",
     "Drift",
     "Event",
@@ -46,6 +49,7 @@ __all__ = [
     "Logistic",
     "Model",
     "NonInferior",
+    "OneHot",
     "Parity",
     "Pipeline",
     "Retrain",

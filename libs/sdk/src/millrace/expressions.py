@@ -1,8 +1,8 @@
 """Expressions on fields and features: objects that remember what was written, never lambdas."""
 
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
-from millrace.places import here
+from millrace.places import Place, here
 from millrace.spec import Scalar
 
 T = TypeVar("T")
@@ -13,7 +13,8 @@ class Expression(Generic[T_co]):
     """A value that each event has: a field, a feature, or what is computed from them.
 
     Numbers have `+ - * /` and `== != < <= > >=`, text `==` and `!=`, conditions `& | ~`. Whatever is computed from
-    something missing is missing; `fill` says what to take instead. Division by zero is missing.
+    something missing is missing; `fill` says what to take instead. Division by zero is missing. Numbers are 64-bit
+    floats, in comparisons too.
     """
 
     def __init__(self) -> None:
@@ -89,6 +90,38 @@ class Expression(Generic[T_co]):
         """Return this value, and `instead` where it is missing."""
         return Operation("fill", self, instead)
 
+    def is_missing(self) -> "Expression[bool]":
+        """Return whether there is no value; this is never missing."""
+        return Operation("is_missing", self)
+
+    def log1p(self: "Number") -> "Expression[float]":
+        """Return the natural logarithm of 1 + this, which keeps 0 at 0; missing from -1 down."""
+        return Operation("log1p", self)
+
+    def clip(self: "Number", low: float, high: float) -> "Expression[float]":
+        """Return this, but no less than `low` and no more than `high`."""
+        return Operation("clip", self, low, high)
+
+    def scale(self: "Number", mean: float, std: float) -> "Expression[float]":
+        """Return how many `std` this lies above `mean`."""
+        return Operation("scale", self, mean, std)
+
+    def bucketise(self: "Number", *edges: float) -> "Expression[int]":
+        """Return how many of the rising edges are reached: 0 below the first, an edge itself belongs to the upper."""
+        return Operation("bucketise", self, *edges)
+
+    def hash_bucket(self: "Text", n: int) -> "Expression[int]":
+        """Return a text's bucket of `n`, 0 to n - 1: the same on every machine, different texts may share one."""
+        return Operation("hash_bucket", self, n)
+
+    def category(self: "Text", *values: str) -> "Expression[int]":
+        """Return a text's place among `values`, from 1; any other text is 0. A value added at the end moves none."""
+        return Operation("category", self, *values)
+
+    def one_hot(self, *values: str | float | bool) -> "OneHot":
+        """Return a column for each of `values`, true where this is that value: `<name>_<value>`."""
+        return OneHot(self, values)
+
     def __hash__(self) -> int:
         return id(self)
 
@@ -117,10 +150,19 @@ class Operation(Expression[T_co]):
 class Derived(Expression[T_co]):
     """An expression that a view takes as a column of its own."""
 
-    def __init__(self, expression: Expression[T_co], name: str | None) -> None:
-        super().__init__()
+    def __init__(self, expression: Expression[T_co], name: str | None, place: Place | None = None) -> None:
+        self.place = place or here()
         self.expression = expression
         self.name = name
+
+
+class OneHot:
+    """An expression as several columns of a view. Their names begin with the variable's, else with the field's."""
+
+    def __init__(self, expression: "Expression[Any]", values: tuple[str | float | bool, ...]) -> None:
+        self.expression = expression
+        self.values = values
+        self.place = here()
 
 
 def derive(expression: Expression[T], *, name: str | None = None) -> Expression[T]:

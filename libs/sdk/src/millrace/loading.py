@@ -12,7 +12,7 @@ from typing import TypeVar
 from millrace.checks.draft import Draft
 from millrace.checks.pipelines import pipeline_spec
 from millrace.hashing import content_hash
-from millrace.mistakes import Mistake, PipelineMistakes
+from millrace.mistakes import BROKEN, Mistake, PipelineMistakes
 from millrace.models import Pipeline
 from millrace.places import Place
 from millrace.spec import Deployment, EventSpec, GroupSpec, LabelSpec, PipelineSpec
@@ -21,20 +21,6 @@ __all__ = ["Mistake", "PipelineMistakes", "load"]
 
 Spec = TypeVar("Spec")
 ATTRIBUTE = "PIPELINE"
-BROKEN = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
-"""What a file may raise while it is imported, to be told as a mistake."""
 
 
 def load(specs: Sequence[str]) -> Deployment:
@@ -78,11 +64,17 @@ def _from_module(name: str, draft: Draft) -> ModuleType | None:
 
 
 def _from_path(name: str, draft: Draft) -> ModuleType | None:
-    """Run a file as a new module: reloading takes what the file says now, and no bytecode is written beside it."""
+    """Run a file as a new module: reloading takes what the file says now, and no bytecode is written beside it.
+
+    It stands among the imported modules under its own name, unless a library does, so that its classes can be found.
+    """
     path = Path(name).resolve()
     _first_on_path(path.parent)
     module = ModuleType(path.stem)
     module.__file__ = str(path)
+    before = sys.modules.get(path.stem)
+    if before is None or before.__spec__ is None:
+        sys.modules[path.stem] = module
     try:
         exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
     except BROKEN as error:

@@ -3,6 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+BROKEN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What a team's code may raise while it is loaded, to be told as a mistake."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:

@@ -5,15 +5,15 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal
 
 from millrace.events import Event
-from millrace.expressions import Condition, Number
+from millrace.expressions import Condition, Number, OneHot
 from millrace.files import FileSource
 from millrace.groups import FeatureGroup, Last, Windowed
 from millrace.places import Place, here
 from millrace.policies import DEFAULT_GATES, Direct, Drift, Gate, Retrain, Rollout
 from millrace.spec import Scalar
 
-ViewItem = type[FeatureGroup] | Windowed[float] | Last | Number
-"""A whole group, one aggregate over all its windows, or one feature, event field or derived value."""
+ViewItem = type[FeatureGroup] | Windowed[float] | Last | Number | OneHot
+"""A whole group, one aggregate over all its windows, one feature, event field or derived value, or several columns."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from millrace.trees import Column, Const, Dtype, Expr, FeatureRef, FieldRef, FileExpr, FileOp, Op, Scalar
+from millrace.hashing import ADDED
+from millrace.trees import Column, Const, Dtype, Expr, FeatureRef, FieldRef, FileExpr, FileOp, Op, OpName, Scalar
 
 __all__ = [
     "AggregateOp",
@@ -33,6 +34,7 @@ __all__ = [
     "LabelSpec",
     "ModelSpec",
     "Op",
+    "OpName",
     "PipelineSpec",
     "RetrainSpec",
     "Role",
@@ -124,7 +126,8 @@ class LabelSpec:
 class FeatureSpec:
     """One aggregate over one window: of time (`window_us`), or of the entity's newest events (`events`).
 
-    Both None: all that is held of the entity's past (`last` only, bounded by `n`).
+    Both None: all that is held of the entity's past (`last`, bounded by `n`, and `time_since_last`). A decayed
+    aggregate has the window behind which nothing weighs any more.
     """
 
     name: str
@@ -134,12 +137,12 @@ class FeatureSpec:
     n: int = 1
     where: Expr | None = None
     include_current: bool = False
-    events: int | None = None
-    q: float | None = None
+    events: int | None = field(default=None, metadata=ADDED)
+    q: float | None = field(default=None, metadata=ADDED)
     """Which quantile, 0 to 1."""
-    half_life_us: int | None = None
-    custom: str | None = None
-    """The import path of a team's own aggregate (`op` is `custom`)."""
+    half_life_us: int | None = field(default=None, metadata=ADDED)
+    custom: str | None = field(default=None, metadata=ADDED)
+    """A team's own aggregate, `module:Class` (`op` is `custom`)."""
 
 
 @dataclass(frozen=True, slots=True)

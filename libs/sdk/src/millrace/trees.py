@@ -5,6 +5,30 @@ from typing import Literal
 
 Dtype = Literal["str", "int", "float", "bool", "datetime"]
 Scalar = str | int | float | bool | None
+OpName = Literal[
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "neg",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "and",
+    "or",
+    "not",
+    "fill",
+    "is_missing",
+    "log1p",
+    "clip",
+    "scale",
+    "bucketise",
+    "hash_bucket",
+    "category",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +57,13 @@ class Const:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operation on expressions. A missing operand gives a missing value, except for `fill`.
+    """An operation on expressions. A missing operand gives a missing value, except for `fill` and `is_missing`.
 
-    Division by zero is missing. `fill` returns its second operand where the first is missing.
+    Division by zero is missing. `fill` returns its second operand where the first is missing. The transforms (from
+    `log1p` on) take one expression; the operands after it are constants.
     """
 
-    name: Literal["add", "sub", "mul", "div", "neg", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "fill"]
+    name: OpName
     operands: tuple["Expr", ...]
 
 

@@ -1,21 +1,18 @@
 """Expressions as trees of names, with the type of what they come to."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from millrace.checks.draft import Draft
 from millrace.checks.events import event_spec
+from millrace.checks.operations import fault, result
 from millrace.events import Event, Field
 from millrace.expressions import AnyExpression, Derived, Operand, Operation
 from millrace.groups import Feature, FeatureGroup
 from millrace.places import Place
-from millrace.spec import Const, Dtype, Expr, FeatureRef, FieldRef, GroupSpec, Op
-
-NUMBERS = ("int", "float")
-OperationName = Literal[
-    "add", "sub", "mul", "div", "neg", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "fill"
-]
+from millrace.spec import Const, Dtype, Expr, FeatureRef, FeatureSpec, FieldRef, GroupSpec, Op, OpName
 
 
 class Typed(NamedTuple):
@@ -46,10 +43,22 @@ def checked(expression: Operand, place: Place, scope: Scope) -> Typed | None:
     if isinstance(expression, Derived):
         return checked(expression.expression, expression.place, scope)
     if isinstance(expression, bool | int | float | str):
-        return Typed(Const(expression), _constant(expression))
+        return _const(expression, place, scope)
     mend = "use fields, features, numbers, text, true and false"
     scope.draft.mistake(place, f"{scope.what}: {type(expression).__name__} is no expression", mend=mend)
     return None
+
+
+def feature_dtype(feature: FeatureSpec) -> Literal["int", "float"]:
+    """Return the type of a feature: counts are whole numbers."""
+    return "int" if feature.op in ("count", "distinct") else "float"
+
+
+def _const(value: str | int | float | bool, place: Place, scope: Scope) -> Typed | None:
+    if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+        scope.draft.mistake(place, f"{scope.what}: {value} is no finite number", mend="use 64-bit floats")
+        return None
+    return Typed(Const(value), _constant(value))
 
 
 def _constant(value: str | int | float | bool) -> Dtype:
@@ -70,8 +79,7 @@ def _field(field: Field[AnyExpression], place: Place, scope: Scope) -> Typed | N
 
 
 def _feature(feature: Feature[object], scope: Scope) -> Typed | None:
-    source = feature.source
-    name = f"{source.name}_{feature.suffix}"
+    source, name = feature.source, feature.full_name
     if scope.group is None:
         mend = "use fields of the event here; combine features with derive(...) in the view"
         scope.draft.mistake(feature.place, f"{scope.what}: {name} is a feature", mend=mend)
@@ -89,33 +97,23 @@ def _feature(feature: Feature[object], scope: Scope) -> Typed | None:
         mend = f"use one of {has}, or add it to {spec.name}.{source.name}"
         scope.draft.mistake(feature.place, f"{spec.name} has no feature {name}", mend=mend)
         return None
-    return Typed(FeatureRef(spec.name, name), "int" if known.op == "count" else "float")
+    return Typed(FeatureRef(spec.name, name), feature_dtype(known))
 
 
 def _operation(operation: Operation[object], scope: Scope) -> Typed | None:
     operands = [checked(operand, operation.place, scope) for operand in operation.operands]
     whole = [operand for operand in operands if operand is not None]
-    if len(whole) < len(operands) or operation.name not in get_args(OperationName):
+    if len(whole) < len(operands) or operation.name not in get_args(OpName):
         return None
-    name: OperationName = operation.name  # type: ignore[assignment]  # looked up above
-    dtype = _result(name, [operand.dtype for operand in whole])
+    name: OpName = operation.name  # type: ignore[assignment]  # looked up above
+    dtype = result(name, [operand.dtype for operand in whole])
     if dtype is None:
         kinds = " and ".join(operand.dtype for operand in whole)
-        mend = "arithmetic and order take numbers, `& | ~` conditions, `==` and fill two of one kind"
+        mend = "arithmetic and order take numbers, `& | ~` conditions, `==` and fill two of one kind, codes text"
         scope.draft.mistake(operation.place, f"{scope.what}: `{name}` of {kinds}", mend=mend)
         return None
+    wrong = fault(name, operation.operands[1:])
+    if wrong is not None:
+        scope.draft.mistake(operation.place, f"{scope.what}: {wrong[0]}", mend=wrong[1])
+        return None
     return Typed(Op(name, tuple(operand.expr for operand in whole)), dtype)
-
-
-def _result(name: OperationName, dtypes: list[Dtype]) -> Dtype | None:
-    numeric = all(dtype in NUMBERS for dtype in dtypes)
-    alike = numeric or (len(set(dtypes)) == 1 and dtypes[0] in ("str", "bool"))
-    if name in ("add", "sub", "mul", "div", "neg"):
-        return "float" if numeric else None
-    if name in ("lt", "le", "gt", "ge"):
-        return "bool" if numeric else None
-    if name in ("and", "or", "not"):
-        return "bool" if set(dtypes) == {"bool"} else None
-    if name == "fill":
-        return ("int" if set(dtypes) == {"int"} else "float" if numeric else dtypes[0]) if alike else None
-    return "bool" if alike else None

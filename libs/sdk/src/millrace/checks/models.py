@@ -1,11 +1,14 @@
 """Labels, views and models."""
 
+import re
+
 from millrace.checks.draft import Draft
 from millrace.checks.events import event_spec
-from millrace.checks.expressions import Scope, Typed, checked
+from millrace.checks.expressions import Scope, Typed, checked, feature_dtype
 from millrace.checks.groups import group_spec
+from millrace.checks.sharing import groups_of, shares_rows
 from millrace.events import Event, Field, snake_case
-from millrace.expressions import Derived, Expression
+from millrace.expressions import Derived, Expression, OneHot, Operation
 from millrace.groups import Feature, FeatureGroup, Last, Windowed
 from millrace.hashing import content_hash
 from millrace.models import Estimator, Label, Model
@@ -117,9 +120,11 @@ def _columns(item: object, model: Model, draft: Draft) -> list[ColumnSpec]:
     """Return the columns that one entry of a view stands for."""
     place = model.place
     if isinstance(item, type) and issubclass(item, FeatureGroup):
-        return _group(item, model.label.event, place, draft)
+        return _group(item, model, draft)
     if isinstance(item, Windowed | Last):
         found = [_single(feature, model, draft) for feature in item.features]
+    elif isinstance(item, OneHot):
+        found = [_single(derived, model, draft) for derived in _one_hot(item, model, draft)]
     elif isinstance(item, Expression):
         found = [_single(item, model, draft)]
     else:
@@ -129,32 +134,41 @@ def _columns(item: object, model: Model, draft: Draft) -> list[ColumnSpec]:
     return [column for column in found if column is not None]
 
 
-def _group(group: type[FeatureGroup], event: type[Event], place: Place, draft: Draft) -> list[ColumnSpec]:
+def _group(group: type[FeatureGroup], model: Model, draft: Draft) -> list[ColumnSpec]:
     spec = group_spec(group, draft)
-    if spec is None or not _same_event(group, event, place, draft):
+    if spec is None or not shares_rows(group, model, model.place, draft):
         return []
     return [
-        ColumnSpec(
-            f"{spec.name}.{one.name}",
-            "int" if one.op == "count" else "float",
-            FeatureRef(spec.name, one.name),
-            spec.name,
-        )
+        ColumnSpec(f"{spec.name}.{one.name}", feature_dtype(one), FeatureRef(spec.name, one.name), spec.name)
         for one in spec.features
     ]
 
 
-def _same_event(group: type[FeatureGroup], event: type[Event], place: Place, draft: Draft) -> bool:
-    on = group.__declared__.on
-    if on is not event:
-        mend = f"take groups on {event.__name__}, the event that the label is about"
-        draft.mistake(place, f"the view mixes events: {group.__name__} is on {on.__name__}", mend=mend)
-    return on is event
+def _one_hot(item: OneHot, model: Model, draft: Draft) -> list[Expression[bool]]:
+    """Return a derived column for each value."""
+    inner = item.expression
+    name = item.place.name_of(item) or (inner.name if isinstance(inner, Field | Derived) else None)
+    if name is None:
+        mend = "name it: `country = Sale.country.one_hot(...)` at the top of the file, and list country"
+        draft.mistake(item.place, "the view holds a one_hot without a name", mend=mend)
+        return []
+    if not item.values:
+        draft.mistake(item.place, f"{name} is one_hot of no values", mend='list them: one_hot("card", "cash")')
+    return [Derived(Operation("eq", inner, value), f"{name}_{_slug(value)}", item.place) for value in item.values]
+
+
+def _slug(value: object) -> str:
+    """Return a value as part of a name.
+
+    >>> _slug("New York"), _slug(-1.5), _slug(True)
+    ('new_york', 'minus_1_5', 'true')
+    """
+    return re.sub(r"[^a-z0-9]+", "_", str(value).lower().replace("-", "minus_", isinstance(value, int | float)))
 
 
 def _single(item: Expression[object], model: Model, draft: Draft) -> ColumnSpec | None:
     place = item.place if isinstance(item, Derived | Feature) else model.place
-    groups = [group for group in _declared_groups(item) if not _same_event(group, model.label.event, place, draft)]
+    groups = [group for group in groups_of(item) if not shares_rows(group, model, place, draft)]
     found = None if groups else checked(item, place, Scope(model.label.event, draft, "the view", group_spec))
     if found is None:
         return None
@@ -164,7 +178,7 @@ def _single(item: Expression[object], model: Model, draft: Draft) -> ColumnSpec 
         draft.mistake(place, "the view holds an expression without a name", mend=mend)
         return None
     if found.dtype not in COLUMN_DTYPES:
-        text = 'leave it out, or derive a bool: is_german = derive(Sale.country == "de")'
+        text = 'give it codes: derive(Sale.country.category("de", "at")), or one_hot(...), hash_bucket(1024)'
         mend = text if found.dtype == "str" else "leave it out"
         draft.mistake(place, f"the view's {name} is a {found.dtype}; this version takes numbers and bools", mend=mend)
         return None
@@ -178,15 +192,6 @@ def _name(item: Expression[object], found: Typed, place: Place) -> str | None:
     if isinstance(found.expr, FeatureRef):
         return f"{found.expr.group}.{found.expr.name}"
     return item.name if isinstance(item, Field) else None
-
-
-def _declared_groups(item: object) -> set[type[FeatureGroup]]:
-    """Return the groups that an expression reads."""
-    if isinstance(item, Feature):
-        return {item.source.group} if item.source.group else set()
-    if isinstance(item, Derived):
-        return _declared_groups(item.expression)
-    return {group for operand in getattr(item, "operands", ()) for group in _declared_groups(operand)}
 
 
 def _groups(expr: Expr) -> set[str]:
