@@ -1,147 +1,25 @@
 """Features as a process of its own, on a real Kafka and a real Redis."""
 
-import asyncio
 import json
-import os
 import random
 import signal
-import socket
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition as KafkaPartition
-from redis.asyncio import Redis
+from tests.fakes.features.world import World, opened_world
 from tests.unit.oracles.held import hold_all
 
-from millrace.loading import load
-from millrace.spec import Deployment
-from millrace_common.bus.admin import create_topics
-from millrace_common.bus.options import KafkaOptions
-from millrace_common.bus.publisher import KafkaPublisher
 from millrace_common.codec import decode
 from millrace_common.errors import EXIT_CRASH
 from millrace_common.keys import partition_of
 from millrace_common.messages import FeatureRow, Label
-from millrace_common.records import Headers, Outgoing, Record
-from millrace_common.topics import of_deployment
+from millrace_common.records import Headers, Outgoing
 
-ROOT = Path(__file__).parents[2]
 PIPELINE = "tests/fakes/features/pipeline.py:PIPELINE"
 PARTITIONS = 2
-SECONDS_MAX = 60
-
-
-@dataclass
-class World:
-    """One Kafka prefix and one Redis database, with a features process that comes and goes."""
-
-    bootstrap: str
-    redis_url: str
-    prefix: str
-    home: Path
-    publisher: KafkaPublisher
-    redis: Any
-    consumer: AIOKafkaConsumer
-    deployment: Deployment = field(default_factory=lambda: load([PIPELINE]))
-    process: asyncio.subprocess.Process | None = None
-    port: int = 0
-
-    async def start(self, *, failpoints: str = "", batch: int = 5_000) -> None:
-        """Start features as the supervisor does."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
-        environment = os.environ | {
-            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
-            "REDIS_URL": self.redis_url,
-            "MILLRACE_PIPELINES": PIPELINE,
-            "MILLRACE_HOME": str(self.home),
-            "MILLRACE_TOPIC_PREFIX": self.prefix,
-            "MILLRACE_HTTP_PORT": str(self.port),
-            "MILLRACE_FAILPOINTS": failpoints,
-            "MILLRACE_BATCH_RECORDS_MAX": str(batch),
-        }
-        with (self.home / "features.log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "millrace_features", cwd=ROOT, env=environment, stdout=log, stderr=log
-            )
-
-    async def end(self, number: int = signal.SIGTERM) -> int:
-        """End the process; return its exit status."""
-        if self.process is None:
-            return 0
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        status, self.process = await asyncio.wait_for(self.process.wait(), SECONDS_MAX), None
-        return status
-
-    async def died(self) -> int:
-        """Wait for the process to end by itself."""
-        assert self.process is not None
-        return await asyncio.wait_for(self.process.wait(), SECONDS_MAX)
-
-    async def settled(self, topics: Sequence[str] = ("raw-data", "raw-data.by-merchant")) -> dict[str, int]:
-        """Return the counts once the process stands at the end of what it reads, twice in a row."""
-        deadline, ends, status = time.monotonic() + SECONDS_MAX, dict[str, int](), dict[str, Any]()
-        while time.monotonic() < deadline:
-            await asyncio.sleep(0.2)
-            found = {topic: await self.end_of(topic) for topic in topics}
-            try:
-                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}") as client:
-                    status = (await client.get("/status")).json()
-            except httpx.TransportError:
-                continue
-            reached = {
-                topic: sum(p["position"] for p in status["partitions"] if p["topic"] == topic) for topic in topics
-            }
-            if status["ready"] and reached == found == ends:
-                return dict(status["counts"])
-            ends = found
-        raise AssertionError((status, ends))
-
-    async def end_of(self, topic: str) -> int:
-        """Return how many records a topic has had."""
-        ats = [KafkaPartition(self.prefix + topic, partition) for partition in range(PARTITIONS)]
-        return sum((await self.consumer.end_offsets(ats)).values())
-
-    async def send(self, *events: Outgoing) -> None:
-        """Publish to raw-data."""
-        await self.publisher.publish(events)
-
-    async def log(self, topic: str) -> list[list[Record]]:
-        """Return everything on a topic, by partition."""
-        name = self.prefix + topic
-        count = await self.publisher.partitions(topic)
-        ats = [KafkaPartition(name, partition) for partition in range(count)]
-        self.consumer.assign(ats)
-        found: list[list[Record]] = [[] for _ in ats]
-        for at, end in (await self.consumer.end_offsets(ats)).items():
-            self.consumer.seek(at, 0)
-            while await self.consumer.position(at) < end:
-                for r in (await self.consumer.getmany(at, timeout_ms=200)).get(at, ()):
-                    stamp = r.timestamp * 1_000
-                    record = Record(topic, at.partition, r.offset, r.key, r.value, tuple(r.headers), stamp)
-                    found[at.partition].append(record)
-        return found
-
-    async def records(self, topic: str) -> list[Record]:
-        """Return everything on a topic."""
-        return [record for log in await self.log(topic) for record in log]
-
-    async def hold(self) -> int:
-        """Assert that rows, copies and store are those of the slow fold; return how many rows there are."""
-        raw, side, features = [await self.log(t) for t in ("raw-data", "raw-data.by-merchant", "features")]
-        keys = await self.redis.keys("*")
-        store = dict(zip((key.decode() for key in keys), await self.redis.mget(keys), strict=True))
-        return hold_all(raw, side, features, store, self.deployment)
-
 
 Opened = Callable[[], AbstractAsyncContextManager[World]]
 
@@ -149,27 +27,15 @@ Opened = Callable[[], AbstractAsyncContextManager[World]]
 @pytest.fixture
 def opened(kafka_bootstrap: str, redis_url: str, topic_prefix: str, tmp_path: Path) -> Opened:
     """What opens a world of the test's own."""
+    return lambda: opened_world(
+        PIPELINE, tmp_path, kafka_bootstrap=kafka_bootstrap, redis_url=redis_url, prefix=topic_prefix
+    )
 
-    @asynccontextmanager
-    async def open_world() -> AsyncIterator[World]:
-        url = redis_url.rsplit("/", 1)[0] + "/4"
-        publisher = KafkaPublisher(KafkaOptions(kafka_bootstrap, prefix=topic_prefix))
-        async with Redis.from_url(url) as redis:
-            consumer = AIOKafkaConsumer(bootstrap_servers=kafka_bootstrap, auto_offset_reset="earliest")
-            await consumer.start()
-            world = World(kafka_bootstrap, url, topic_prefix, tmp_path, publisher, redis, consumer)
-            await redis.flushdb()
-            topics = of_deployment(world.deployment.repartitioned)
-            await create_topics(kafka_bootstrap, topics, prefix=topic_prefix, partitions=PARTITIONS)
-            try:
-                yield world
-            finally:
-                await world.end(signal.SIGKILL)
-                await publisher.close()
-                await consumer.stop()
-                await redis.flushdb()
 
-    return open_world
+async def hold(world: World) -> int:
+    """Assert that rows, copies and store are those of the slow fold; return how many rows there are."""
+    raw, side, features = [await world.log(t) for t in ("raw-data", "raw-data.by-merchant", "features")]
+    return hold_all(raw, side, features, await world.stored(), world.deployment)
 
 
 def payment(
@@ -248,7 +114,7 @@ async def test_a_killed_process_counts_each_event_once(opened: Opened) -> None:
             await world.send(*events[first * 200 : first * 200 + 200])
             if failpoints:
                 assert await world.died() == -signal.SIGKILL
-        counts, rows = await world.settled(), await world.hold()
+        counts, rows = await world.settled(), await hold(world)
         assert rows > 600
         published = len(await world.records("features"))
         assert published > rows or counts["replayed"] > 0, "nothing was replayed: the run proves nothing"
@@ -256,6 +122,6 @@ async def test_a_killed_process_counts_each_event_once(opened: Opened) -> None:
         assert await world.died() == EXIT_CRASH
         await world.start()
         await world.settled()
-        assert await world.hold() == rows
+        assert await hold(world) == rows
         assert len(await world.records("features")) == published
         assert await world.end() == 0
