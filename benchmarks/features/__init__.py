@@ -1,0 +1,1 @@
+"""How fast the features service is, beside its peers: `make bench-features`."""
