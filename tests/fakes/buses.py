@@ -170,7 +170,7 @@ class Store:
         self.dropped: list[TopicPartition] = []
         self.broken = False
 
-    async def start(self, at: TopicPartition) -> int | None:
+    async def start(self, at: TopicPartition, committed: int | None) -> int | None:
         """Return the cursor."""
         return self.cursor.get(at)
 

@@ -23,7 +23,7 @@ class Store:
         self.cursor: dict[TopicPartition, int] = {}
         self.seen: list[int] = []
 
-    async def start(self, at: TopicPartition) -> int | None:
+    async def start(self, at: TopicPartition, committed: int | None) -> int | None:
         return self.cursor.get(at)
 
     async def check(self, at: TopicPartition) -> None:

@@ -1,7 +1,7 @@
 """The online store's port, on its twin in memory and on a real Redis."""
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -9,9 +9,13 @@ import pytest
 from redis.asyncio import Redis
 
 from millrace_common.errors import Fenced, Misconfigured
+from millrace_common.keys import partition_of
 from millrace_common.online import OnlineReader, OnlineWriter
+from millrace_common.online.line import Target
+from millrace_common.online.nodes import Call, Nodes
+from millrace_common.online.resp import Reply
 from millrace_common.online_memory import MemoryOnline
-from millrace_common.slots import Cursor, Slot
+from millrace_common.slots import Cursor, CursorRecord, Held, Slot, Wanted
 
 SLOT = Slot("raw-data", "card", 3, "0badcafe")
 KEY = SLOT.value_key("c1", "Spend@01234567")
@@ -63,12 +67,13 @@ class InMemory:
 class InRedis:
     """The real thing, in a database of its own."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, nodes: Nodes) -> None:
         self.client = client
+        self.nodes = nodes
 
     def writer(self) -> OnlineWriter:
         """Return the writer of another process."""
-        return OnlineWriter(self.client)
+        return OnlineWriter(self.nodes)
 
     async def snapshot(self) -> dict[str, bytes]:
         """Return all that is held."""
@@ -89,8 +94,12 @@ async def opened(kind: str, url: str) -> AsyncIterator[Port]:
         return
     async with Redis.from_url(own_database(url)) as client:
         await client.flushdb()
-        yield InRedis(client)
-        await client.flushdb()
+        nodes = Nodes(Target.of(own_database(url)), seconds_max=5.0)
+        try:
+            yield InRedis(client, nodes)
+        finally:
+            await nodes.close()
+            await client.flushdb()
 
 
 def own_database(url: str) -> str:
@@ -131,6 +140,8 @@ async def test_an_owner_is_fenced_by_the_next(kind: str, url: str) -> None:
         await first.check(SLOT)
         await second.take(SLOT)
         await first.check(SLOT)
+        await second.take(SLOT, 6)
+        await first.check(SLOT)
         await second.write(SLOT, {}, Cursor(6, {}))
         before = await port.snapshot()
         with pytest.raises(Fenced):
@@ -165,10 +176,11 @@ async def test_a_slot_that_was_taken_away_is_closed(kind: str, url: str) -> None
     async with opened(kind, url) as port:
         writer = port.writer()
         await writer.take(SLOT)
+        before = await port.snapshot()
         writer.forget(SLOT)
         with pytest.raises(Fenced):
             await writer.write(SLOT, {KEY: value(5)}, Cursor(6, {}))
-        assert await port.snapshot() == {}
+        assert await port.snapshot() == before
 
 
 async def test_within_a_set_only_newer_offsets_overwrite(kind: str, url: str) -> None:
@@ -215,39 +227,82 @@ async def test_many_keys_are_loaded_in_order(kind: str, url: str) -> None:
         assert await writer.load(SLOT, keys) == [value(n) for n in range(2_500)]
 
 
+async def test_an_empty_slot_is_whole_from_the_start_and_begins_at_the_start(kind: str, url: str) -> None:
+    """A partition without events holds all there is; whoever takes it over begins at the start of the log."""
+    async with opened(kind, url) as port:
+        assert await port.writer().take(SLOT) is None
+        assert await port.writer().take(SLOT) is None
+        record = CursorRecord.decode((await port.snapshot())[SLOT.cursor_key])
+        assert (record.offset, record.whole) == (0, 0)
+
+
+@pytest.mark.parametrize(("committed", "whole"), [(None, 0), (6, 0), (5, 0), (9, 9)])
+async def test_a_cursor_behind_what_was_acknowledged_says_so_at_once(
+    kind: str, url: str, committed: int | None, whole: int
+) -> None:
+    """Taking over a store that went back marks its values before anything of it is read or rebuilt."""
+    async with opened(kind, url) as port:
+        first, second, third = port.writer(), port.writer(), port.writer()
+        await first.take(SLOT)
+        await first.write(SLOT, {}, Cursor(6, {1: 2}))
+        assert await second.take(SLOT, committed) == Cursor(6, {1: 2})
+        assert CursorRecord.decode((await port.snapshot())[SLOT.cursor_key]).whole == whole
+        await second.write(SLOT, {}, Cursor(8, {1: 2}))
+        await third.take(SLOT, None)
+        record = CursorRecord.decode((await port.snapshot())[SLOT.cursor_key])
+        assert (record.offset, record.whole) == (8, whole)
+
+
+async def test_an_owner_is_fenced_by_one_that_finds_the_store_lost(kind: str, url: str) -> None:
+    """The mark of a lost store is a write like any other: the owner before it can do nothing any more."""
+    async with opened(kind, url) as port:
+        first, second = port.writer(), port.writer()
+        await first.take(SLOT)
+        await second.take(SLOT, 9)
+        with pytest.raises(Fenced):
+            await first.write(SLOT, {KEY: value(5)}, Cursor(6, {}))
+
+
+def wanted(entity: str, *, topic: str = "raw-data", entity_type: str = "card") -> Wanted:
+    """Ask for an entity's value of the one group."""
+    return Wanted(topic, entity_type, entity, "Spend@01234567")
+
+
 async def test_a_reader_finds_what_the_writer_stored(redis_url: str) -> None:
     """A reader computes the same partitions from what the store says, across slots and entity types."""
     async with opened("redis", redis_url) as port, OnlineReader.connect(own_database(redis_url)) as reader:
-        assert await reader.read([("card", "c1", "Spend@01234567")]) == [None]
+        assert await reader.read([wanted("c1")]) == [Held(None, whole=False)]
         writer = port.writer()
         await writer.claim(4)
-        for entity, partition in (("c1", 3), ("c2", 0)):
-            slot = Slot("raw-data", "card", partition, SLOT.set)
+        for entity in ("c1", "c2"):
+            slot = Slot("raw-data", "card", partition_of(entity, 4), SLOT.set)
             await writer.take(slot)
             key = slot.value_key(entity, "Spend@01234567")
             await writer.write(slot, {key: value(1, text=entity.encode())}, Cursor(2, {}))
         twin = MemoryOnline({k: v for k, v in (await port.snapshot()).items() if k != "fs:meta"})
         await twin.claim(4)
-        wanted = [("card", "c2", "Spend@01234567"), ("card", "c1", "Spend@01234567"), ("shop", "c1", "X@0")]
-        found = await reader.read(wanted)
-        assert found == await twin.read(wanted)
-        assert found[2] is None
-        assert any(found[:2])
+        asked = [wanted("c2"), wanted("c1"), wanted("c1", topic="raw-data.by-shop", entity_type="shop")]
+        found = await reader.read(asked)
+        assert found == await twin.read(asked)
+        assert sorted((held.value or b"")[16:] for held in found) == [b"", b"c1", b"c2"]
+        assert [held.whole for held in found] == [True, True, False]
 
 
 async def test_the_same_call_repeated_changes_nothing(redis_url: str) -> None:
     """A call whose answer got lost is sent again: the store sees that it was applied."""
-    async with opened("redis", redis_url), Redis.from_url(own_database(redis_url)) as client:
-        writer, answers = OnlineWriter(client), []
+
+    class Twice(Nodes):
+        """Nodes that are asked everything twice; the first answer gets lost."""
+
+        async def ask(self, calls: Sequence[Call]) -> list[Reply]:
+            await super().ask(calls)
+            return await super().ask(calls)
+
+    async with opened("redis", redis_url) as port:
+        nodes = Twice(Target.of(own_database(redis_url)), seconds_max=5.0)
+        writer = OnlineWriter(nodes)
         await writer.take(SLOT)
-        script: Any = writer._write
-
-        async def twice(*, keys: list[str], args: list[bytes]) -> object:
-            answers.append(await script(keys=keys, args=args))
-            answers.append(await script(keys=keys, args=args))
-            return answers[-1]
-
-        writer._write = twice
         await writer.write(SLOT, {KEY: value(5)}, Cursor(6, {}))
-        assert answers == [1, 1]
         await writer.check(SLOT)
+        assert await port.writer().take(SLOT) == Cursor(6, {})
+        await nodes.close()

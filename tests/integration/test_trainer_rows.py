@@ -24,7 +24,7 @@ AT = TopicPartition("features", 0)
 async def opened(folder: Path) -> DeltaRows:
     """Open the table in a folder and take partition 0 over."""
     rows = await DeltaRows.open(str(folder / "rows"), artifacts_url=folder.as_uri(), topic="features")
-    await rows.start(AT)
+    await rows.start(AT, None)
     return rows
 
 
@@ -41,7 +41,7 @@ def offsets(folder: Path) -> list[int]:
 async def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     """Messages, partitions and offsets survive the table; the cursor is the end of the last batch."""
     rows = await opened(tmp_path)
-    assert await rows.start(AT) is None
+    assert await rows.start(AT, None) is None
     await rows.append(AT, 20, entries(0, 20))
     assert sorted(read_entries(str(tmp_path / "rows"), event_type="sale"), key=lambda e: e[1]) == entries(0, 20)
     assert list(read_entries(str(tmp_path / "rows"), event_type="other")) == []
@@ -79,9 +79,9 @@ async def test_partitions_have_cursors_of_their_own(tmp_path: Path) -> None:
     """A commit for one partition says nothing about another."""
     rows = await opened(tmp_path)
     other = TopicPartition("features", 1)
-    await rows.start(other)
+    await rows.start(other, None)
     await rows.append(other, 7, [])
-    assert await rows.start(AT) is None
+    assert await rows.start(AT, None) is None
     assert rows.ends() == {"1": 7}
     rows.drop(other)
     assert rows.ends() == {}

@@ -23,12 +23,14 @@ class DyingOnline(MemoryOnline):
     before: int = 0
     after: int = 0
 
-    async def write(self, slot: Slot, values: Mapping[str, bytes], cursor: Cursor) -> None:
+    async def write(
+        self, slot: Slot, values: Mapping[str, bytes], cursor: Cursor, *, ttl_ms: int | None = None
+    ) -> None:
         """Write, or die."""
         self.before -= 1
         if self.before == 0:
             raise Killed
-        await MemoryOnline.write(self, slot, values, cursor)
+        await MemoryOnline.write(self, slot, values, cursor, ttl_ms=ttl_ms)
         self.after -= 1
         if self.after == 0:
             raise Killed

@@ -21,6 +21,7 @@ from millrace_common.ids import sha256
 from millrace_common.messages import Arm, Person, Prediction, Promotion, Reason
 from millrace_common.records import Outgoing
 from millrace_common.service import Service
+from millrace_common.slots import Held, Wanted
 from millrace_serving.core.limits import Limits
 from millrace_serving.handlers import Online as Reader
 from millrace_serving.service import build
@@ -88,21 +89,25 @@ class Gatekeeper:
 
 @dataclass(slots=True)
 class Online:
-    """The online store: values by (entity type, entity id, group key); `away` raises, `hangs` never answers."""
+    """The online store: values by (entity type, entity id, group key); `away` raises, `hangs` never answers.
+
+    Not `whole`: it is being rebuilt.
+    """
 
     values: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
     away: bool = False
     hangs: bool = False
+    whole: bool = True
     reads: list[int] = field(default_factory=list)
 
-    async def read(self, wanted: Sequence[tuple[str, str, str]]) -> list[bytes | None]:
+    async def read(self, wanted: Sequence[Wanted]) -> list[Held]:
         """Return the values."""
         if self.away:
             raise Unavailable("redis: no connection")
         if self.hangs:
             await asyncio.Event().wait()
         self.reads.append(len(wanted))
-        return [self.values.get(one) for one in wanted]
+        return [Held(self.values.get((one.entity_type, one.entity_id, one.group_key)), self.whole) for one in wanted]
 
 
 @dataclass(slots=True)

@@ -206,7 +206,7 @@ async def test_a_partition_handled_further_than_stored_is_not_taken_over_again(t
 
         assert on.cursors is not None
         with pytest.raises(Fenced, match="offset 10 was handled"):
-            await on.cursors.start(at)
+            await on.cursors.start(at, None)
 
 
 async def test_a_state_that_somebody_else_changed_is_noticed(tmp_path: Path) -> None:

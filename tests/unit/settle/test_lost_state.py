@@ -14,7 +14,7 @@ MINUTE_US = 60_000_000
 class Lost:
     """A store that holds nothing."""
 
-    async def start(self, at: TopicPartition) -> int | None:
+    async def start(self, at: TopicPartition, committed: int | None) -> int | None:
         return None
 
     async def check(self, at: TopicPartition) -> None:

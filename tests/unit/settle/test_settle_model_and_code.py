@@ -25,7 +25,7 @@ class Cursors:
     def __init__(self, offset: int | None) -> None:
         self.offset = offset
 
-    async def start(self, at: TopicPartition) -> int | None:
+    async def start(self, at: TopicPartition, committed: int | None) -> int | None:
         return self.offset
 
     async def check(self, at: TopicPartition) -> None:

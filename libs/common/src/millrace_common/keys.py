@@ -1,5 +1,7 @@
 """Where an entity lives: its key as text, its partition, its name in Redis."""
 
+from functools import lru_cache
+
 from millrace.keys import key_text
 from millrace_common.ids import h
 
@@ -8,6 +10,7 @@ __all__ = ["REDIS_ID_BYTES_MAX", "key_text", "murmur2", "partition_of", "redis_i
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 REDIS_ID_BYTES_MAX = 512
+REMEMBERED_LENGTH_MAX = 64
 
 
 def murmur2(data: bytes) -> int:
@@ -30,11 +33,20 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_of(key: str | bytes, partitions: int) -> int:
-    """Return the partition of an entity among `partitions`."""
-    data = key.encode() if isinstance(key, str) else key
-    return (murmur2(data) & 0x7FFFFFFF) % partitions
+    """Return the partition of an entity among `partitions`; short keys that come again are remembered."""
+    hashed = _remembered(key) if len(key) <= REMEMBERED_LENGTH_MAX else _positive(key)
+    return hashed % partitions
+
+
+def _positive(key: str | bytes) -> int:
+    return murmur2(key.encode() if isinstance(key, str) else key) & 0x7FFFFFFF
+
+
+_remembered = lru_cache(maxsize=65_536)(_positive)
 
 
 def redis_id(entity_id: str) -> str:
     """Return the entity id as it stands in Redis keys: itself, or `#` and its hash where it is long."""
-    return entity_id if len(entity_id.encode()) <= REDIS_ID_BYTES_MAX else "#" + h(entity_id)
+    if len(entity_id) <= REDIS_ID_BYTES_MAX // 4 or len(entity_id.encode()) <= REDIS_ID_BYTES_MAX:
+        return entity_id
+    return "#" + h(entity_id)

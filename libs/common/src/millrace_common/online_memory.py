@@ -5,9 +5,25 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from millrace_common.errors import Fenced, Misconfigured
+from millrace_common.errors import Fenced
 from millrace_common.keys import partition_of
-from millrace_common.slots import FORMAT, META_KEY, Cursor, Meta, Slot, cursor_of, cursor_record, tag, value_key
+from millrace_common.online.refusals import refuse_other
+from millrace_common.online.standing import Standings
+from millrace_common.slots import (
+    FORMAT,
+    META_KEY,
+    Cursor,
+    CursorRecord,
+    Held,
+    Meta,
+    Slot,
+    Wanted,
+    cursor_key,
+    cursor_of,
+    tag,
+    taken_over,
+    value_key,
+)
 
 
 @dataclass(slots=True)
@@ -18,35 +34,44 @@ class MemoryOnline:
     incarnation: str = "memory"
     _partitions: int = 0
     _calls: int = 0
-    _left: dict[Slot, bytes | None] = field(default_factory=dict)
+    _left: dict[Slot, bytes] = field(default_factory=dict)
+    _standings: Standings = field(default_factory=Standings)
 
     async def claim(self, partitions: int) -> None:
         """Record how many partitions the store was written for. Raises Misconfigured where it was another number."""
         meta = msgspec.json.encode(Meta(FORMAT, partitions))
         found = self.held.setdefault(META_KEY, meta)
-        if found != meta:
-            raise Misconfigured(f"the online store was written as {found.decode()}, not {meta.decode()}")
+        refuse_other(found, Meta(FORMAT, partitions))
         self._partitions = partitions
 
-    async def take(self, slot: Slot) -> Cursor | None:
-        """Take a slot over as it stands; None: nothing is stored of this set of groups."""
-        record = self._left[slot] = self.held.get(slot.cursor_key)
-        return cursor_of(slot, record)
+    async def take(self, slot: Slot, committed: int | None = None) -> Cursor | None:
+        """Take a slot over and return its cursor; None: nothing is applied yet of this set of groups."""
+        found = self.held.get(slot.cursor_key)
+        record = taken_over(slot, found, committed, self._token(), self._partitions)
+        kept = found if record is None else record.encode()
+        assert kept is not None
+        self._left[slot] = self.held[slot.cursor_key] = kept
+        return cursor_of(slot, kept)
 
     async def load(self, slot: Slot, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of `keys`. Raises Fenced where the cursor record is another's."""
         await self.check(slot)
         return [self.held.get(key) for key in keys]
 
-    async def write(self, slot: Slot, values: Mapping[str, bytes], cursor: Cursor) -> None:
-        """Store values and the cursor. Raises Fenced where the record is not as this writer left it."""
+    async def write(
+        self, slot: Slot, values: Mapping[str, bytes], cursor: Cursor, *, ttl_ms: int | None = None
+    ) -> None:
+        """Store values and the cursor. Raises Fenced where the record is not as this writer left it.
+
+        Nothing expires here: whoever gives `ttl_ms` vouches that state so old is as good as none.
+        """
         await self.check(slot)
-        self._calls += 1
         for key, value in values.items():
             old = self.held.get(key)
             if old is None or old[4:8] != value[4:8] or _offset(value) > _offset(old):
                 self.held[key] = value
-        record = cursor_record(slot, cursor, f"{self.incarnation}.{self._calls}")
+        whole = CursorRecord.decode(self._left[slot]).whole
+        record = CursorRecord.of(slot, cursor, self._token(), whole, self._partitions).encode()
         self._left[slot] = self.held[slot.cursor_key] = record
 
     async def check(self, slot: Slot) -> None:
@@ -58,15 +83,19 @@ class MemoryOnline:
         """Forget a slot that was taken away."""
         self._left.pop(slot, None)
 
-    async def read(self, wanted: Sequence[tuple[str, str, str]]) -> list[bytes | None]:
-        """Return the value of each (entity type, entity id, group key), None where there is none."""
-        n = self._partitions
-        if not n:
-            return [None] * len(wanted)
-        return [
-            self.held.get(value_key(tag(entity_type, partition_of(entity_id, n)), entity_id, group_key))
-            for entity_type, entity_id, group_key in wanted
-        ]
+    async def read(self, wanted: Sequence[Wanted]) -> list[Held]:
+        """Return each value that is wanted, and whether its slot can be trusted."""
+        return [self._read(one) if self._partitions else Held(None, whole=False) for one in wanted]
+
+    def _read(self, wanted: Wanted) -> Held:
+        slot_tag = tag(wanted.entity_type, partition_of(wanted.entity_id, self._partitions))
+        cursor = cursor_key(slot_tag, wanted.topic)
+        self._standings.see(cursor, self.held.get(cursor))
+        return self._standings.held(cursor, self.held.get(value_key(slot_tag, wanted.entity_id, wanted.group_key)))
+
+    def _token(self) -> str:
+        self._calls += 1
+        return f"{self.incarnation}.{self._calls}"
 
 
 def _offset(value: bytes) -> int:

@@ -30,8 +30,11 @@ Tick = Callable[[int], Awaitable[Outcome]]
 class Cursors(Protocol):
     """Where a subscription's state says it stands (R8, R11)."""
 
-    async def start(self, at: TopicPartition) -> int | None:
-        """Take the partition over and return the offset to read next; None: the start of the log."""
+    async def start(self, at: TopicPartition, committed: int | None) -> int | None:
+        """Take the partition over and return the offset to read next; None: the start of the log.
+
+        What was made of records below `committed` is acknowledged: a state that stands before it was lost or went back.
+        """
         ...
 
     async def check(self, at: TopicPartition) -> None:

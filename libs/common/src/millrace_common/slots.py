@@ -5,15 +5,18 @@ All keys of a slot share one hash tag, so that its values and its cursor record 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from millrace_common.keys import redis_id
-from millrace_common.topics import RAW_DATA
+from millrace_common.topics import DAY_MS, RAW_DATA
 
 META_KEY = "fs:meta"
 FORMAT = 1
+IDLE_DAYS = 7
+KEYS_PER_WRITE = 1_000
+"""About how many values a guarded write should carry: they share its cost, and readers wait until it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Slot:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tag", tag(self.entity_type, self.partition))
-        object.__setattr__(self, "cursor_key", f"{self.tag}:c:{self.topic}:live")
+        object.__setattr__(self, "cursor_key", cursor_key(self.tag, self.topic))
 
     def horizon_key(self, entity_id: str) -> str:
         """Return where an entity's id horizon lies: under `i` of its own events, under `o` of others' copies."""
@@ -54,12 +57,24 @@ class Cursor:
 
 
 class CursorRecord(msgspec.Struct, frozen=True):
-    """The cursor as it is stored. `token` is unique per writer and call, so that any write by another shows."""
+    """The cursor as it is stored.
+
+    `token` is unique per writer and call, so that any write by another shows. The slot's values can be trusted once
+    `offset` has reached `whole`: before that they are rebuilt. `partitions`: of raw-data, so that a reader sees where
+    entities lie; 0 where it is not said.
+    """
 
     offset: int
     token: str
     marks: dict[int, int]
     set: str
+    whole: int = 0
+    partitions: int = 0
+
+    @classmethod
+    def of(cls, slot: Slot, cursor: Cursor, token: str, whole: int, partitions: int) -> "CursorRecord":
+        """Return the record of a slot's cursor."""
+        return cls(cursor.offset, token, dict(sorted(cursor.marks.items())), slot.set, whole, partitions)
 
     def encode(self) -> bytes:
         """Return its JSON bytes."""
@@ -69,6 +84,22 @@ class CursorRecord(msgspec.Struct, frozen=True):
     def decode(cls, data: bytes) -> "CursorRecord":
         """Return the record in `data`."""
         return _DECODER.decode(data)
+
+
+class Wanted(NamedTuple):
+    """A value that is asked for: the topic that feeds its group, whose it is, and of which group."""
+
+    topic: str
+    entity_type: str
+    entity_id: str
+    group_key: str
+
+
+class Held(NamedTuple):
+    """What the store holds of a value. Not `whole`: its slot is being rebuilt or went back, nothing in it holds."""
+
+    value: bytes | None
+    whole: bool
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -96,14 +127,47 @@ def value_key(slot_tag: str, entity_id: str, group_key: str) -> str:
     return f"{slot_tag}:v:{redis_id(entity_id)}:{group_key}"
 
 
-def cursor_record(slot: Slot, cursor: Cursor, token: str) -> bytes:
-    """Return the bytes of a slot's cursor record."""
-    return CursorRecord(cursor.offset, token, dict(sorted(cursor.marks.items())), slot.set).encode()
+def cursor_key(slot_tag: str, topic: str) -> str:
+    """Return the key of a cursor record: `fs:{card.3}:c:raw-data:live`."""
+    return f"{slot_tag}:c:{topic}:live"
 
 
 def cursor_of(slot: Slot, record: bytes | None) -> Cursor | None:
-    """Return the cursor that a stored record holds for this slot; None where there is none of this set of groups."""
+    """Return the cursor that a stored record holds for this slot; None: nothing of this set of groups is applied."""
     if record is None:
         return None
     stored = CursorRecord.decode(record)
-    return Cursor(stored.offset, stored.marks) if stored.set == slot.set else None
+    return Cursor(stored.offset, stored.marks) if stored.set == slot.set and stored.offset else None
+
+
+def taken_over(
+    slot: Slot, found: bytes | None, committed: int | None, token: str, partitions: int
+) -> CursorRecord | None:
+    """Return the record to leave when a slot is taken over; None where the one found says all there is to say.
+
+    A cursor that is missing, of another set of groups, or behind the committed offset belongs to a store that was lost,
+    went back or is to be filled anew: its values are not whole before everything acknowledged is applied again.
+    """
+    stored = CursorRecord.decode(found) if found is not None else None
+    acknowledged = committed or 0
+    if stored is None or stored.set != slot.set:
+        return CursorRecord(0, token, {}, slot.set, acknowledged, partitions)
+    whole = max(stored.whole, acknowledged) if stored.offset < acknowledged else stored.whole
+    if (whole, partitions or stored.partitions) == (stored.whole, stored.partitions):
+        return None
+    return CursorRecord(stored.offset, token, stored.marks, stored.set, whole, partitions or stored.partitions)
+
+
+def ttl_ms(reach_us: int | None) -> int | None:
+    """Return how long an idle entity's state is kept; None, for ever, where a feature has no bound.
+
+    `reach_us` is the longest window or id horizon with the lateness on top. State as old as that and 7 days more
+    matters no more (R14): an event that comes then, and happened in the last 7 days, is late for nothing of it, sees
+    nothing of it in a window and repeats no id of it; its row is that of an unseen entity, and so is a read. raw-data
+    forgets by the same rule, so that a rebuild says the same. Only an event reported more than 7 days after it happened
+    could tell: for that, raw-data would have to remember longer, too.
+
+    >>> ttl_ms(3_600_000_000) == 3_600_000 + 7 * DAY_MS
+    True
+    """
+    return None if reach_us is None else -(-reach_us // 1_000) + IDLE_DAYS * DAY_MS

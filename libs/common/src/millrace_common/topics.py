@@ -6,6 +6,8 @@ Code speaks of logical names; a bus adds the deployment's prefix.
 from dataclasses import dataclass
 from typing import Literal
 
+from millrace.spec import Deployment, GroupSpec
+
 DAY_MS = 86_400_000
 KEEP = -1
 EVENT_BYTES_MAX = 256 << 10
@@ -44,6 +46,12 @@ def dead_letters(topic: str) -> Topic:
 def by_entity(entity: str) -> Topic:
     """Return the features service's own repartitioning of raw-data by another entity."""
     return Topic(f"{RAW_DATA.name}.by-{entity}", "features", retention_ms=RAW_DATA.retention_ms)
+
+
+def feeding(group: GroupSpec, deployment: Deployment) -> str:
+    """Return the topic that a group is computed from: its event's own, or the copies by its entity."""
+    own = deployment.events[group.event].entity_fields
+    return RAW_DATA.name if group.by == own else by_entity(group.entity_type).name
 
 
 def of_deployment(repartitioned: tuple[str, ...]) -> tuple[Topic, ...]:

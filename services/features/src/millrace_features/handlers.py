@@ -29,8 +29,8 @@ class Online(Protocol):
         """Refuse a store that was written for another number of partitions."""
         ...
 
-    async def take(self, slot: Slot) -> Cursor | None:
-        """Take a slot over and return its cursor."""
+    async def take(self, slot: Slot, committed: int | None) -> Cursor | None:
+        """Take a slot over and return its cursor; values are stale until all below `committed` is applied again."""
         ...
 
     async def load(self, slot: Slot, keys: Sequence[str]) -> list[bytes | None]:
@@ -80,12 +80,12 @@ class Features:
     _intakes: dict[str, Intake] = field(default_factory=dict)
 
     # --- where the subscriptions stand (Cursors) ---------------------------------------------------------------------
-    async def start(self, at: TopicPartition) -> int | None:
+    async def start(self, at: TopicPartition, committed: int | None) -> int | None:
         """Take a partition over: its least cursor, or None where any of its entity types was never stored."""
         self.drop(at)
         feed = self.feeds.by_topic[at.topic]
         await self._open_intake(feed)
-        shards = {name: await self._take(at, name) for name in feed.plans}
+        shards = {name: await self._take(at, name, committed) for name in feed.plans}
         self._shards[at] = shards
         cursors = [shard.cursor for shard in shards.values()]
         offsets = [cursor.offset for cursor in cursors if cursor is not None]
@@ -109,10 +109,10 @@ class Features:
         await self.online.claim(partitions)
         self._intakes[feed.topic] = Intake(self.events, feed, partitions)
 
-    async def _take(self, at: TopicPartition, entity_type: str) -> Shard:
+    async def _take(self, at: TopicPartition, entity_type: str, committed: int | None) -> Shard:
         plan = self.feeds.by_topic[at.topic].plans[entity_type]
         slot = Slot(at.topic, entity_type, at.partition, plan.set.hex())
-        cursor = await self.online.take(slot)
+        cursor = await self.online.take(slot, committed)
         return Shard(slot, plan, cursor, dict(cursor.marks) if cursor else {})
 
     # --- one batch ---------------------------------------------------------------------------------------------------

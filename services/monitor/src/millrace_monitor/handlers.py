@@ -171,7 +171,7 @@ class Monitor:
             "alerts": self.feed.end,
         }
 
-    async def start(self, at: TopicPartition) -> int | None:
+    async def start(self, at: TopicPartition, committed: int | None) -> int | None:
         """Go on where the stored memory stands (Cursors); Fenced where this process handled more than was stored."""
         stored = await self.state.cursor(at)
         if self.positions.get(at) != stored:

@@ -18,7 +18,8 @@ from millrace_common.metrics import SERVING_LOAD_FAILURES, SERVING_PREDICTIONS
 from millrace_common.records import Batch, Outgoing
 from millrace_common.registry import Registry
 from millrace_common.service import Outcome
-from millrace_serving.core.cases import Case, Wanted, case_of_row, wanted
+from millrace_common.slots import Held, Wanted
+from millrace_serving.core.cases import Case, Stored, case_of_row, wanted
 from millrace_serving.core.counts import Counts
 from millrace_serving.core.inference import InferRequest, InferResponse, matrix_of, output_names, response
 from millrace_serving.core.limits import ASKED_TOGETHER_MAX, ROWS_TOGETHER_MAX, Limits
@@ -26,16 +27,14 @@ from millrace_serving.core.requests import Answer, Ask, answer_of, case_of_ask
 from millrace_serving.core.scoring import Asked, Scored, prediction, score_together, scored_rows
 from millrace_serving.core.slots import Active, Failure, Loaded, Slot
 
-Stored = Mapping[Wanted, bytes | None] | None
-
 log = structlog.get_logger()
 
 
 class Online(Protocol):
     """Where the newest feature values are."""
 
-    async def read(self, wanted: Sequence[Wanted]) -> Sequence[bytes | None]:
-        """Return the stored value of each wanted group, None where there is none; raises Unavailable."""
+    async def read(self, wanted: Sequence[Wanted]) -> Sequence[Held]:
+        """Return what is stored of each wanted group, and whether it can be trusted; raises Unavailable."""
         ...
 
 
@@ -157,7 +156,7 @@ class Desk:
         if self.turn is not None and self.turn.asked is asked:
             self.turn = None
         try:
-            stored: Stored = await self._read(asked, self.limits.online_seconds_max)
+            stored: Stored | None = await self._read(asked, self.limits.online_seconds_max)
         except Unavailable:
             stored = None
         return score_together(asked, stored)
@@ -172,7 +171,7 @@ class Desk:
                 await asyncio.sleep(self.limits.retry_seconds)
         raise Unavailable(f"the online store was away for {self.limits.stream_seconds_max:g} s")
 
-    async def _read(self, asked: Sequence[Asked], seconds_max: float) -> Mapping[Wanted, bytes | None]:
+    async def _read(self, asked: Sequence[Asked], seconds_max: float) -> Stored:
         keys = list(dict.fromkeys(key for one in asked for key in wanted(one.case)))
         if not keys:
             return {}

@@ -86,7 +86,7 @@ async def open_lane(
     Raises DataGap where the log does not hold the place to start from, or not all that a lost state was made of (R14).
     """
     cursors = subscription.cursors
-    start = committed if cursors is None else await cursors.start(at)
+    start = committed if cursors is None else await cursors.start(at, committed)
     if start is None and committed is not None and log.start > 0:
         whole = await whole_from(at, subscription.reach_us)
         if whole is None or committed < whole:

@@ -7,14 +7,16 @@ from typing import Literal
 from millrace_common.keys import key_text
 from millrace_common.messages import FeatureRow, Position, Scalar
 from millrace_common.messages.prediction import GroupFacts
+from millrace_common.slots import Held, Wanted
 from millrace_engine.groups import GroupValues, Unreadable
 from millrace_serving.core.definitions import Definition, Need
 
-Wanted = tuple[str, str, str]
-"""Entity type, entity id, group key."""
+Stored = Mapping[Wanted, Held]
+"""What was read of the online store."""
 Values = Mapping[str, Scalar]
 Via = Literal["stream", "predict", "infer"]
-UNAVAILABLE, UNREADABLE = "store-unavailable", "value-unreadable"
+UNAVAILABLE, UNREADABLE, REBUILDING = "store-unavailable", "value-unreadable", "store-rebuilding"
+_UNNAMED = Held(None, whole=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +79,15 @@ def wanted(case: Case) -> Iterator[Wanted]:
     """Yield what must be read from the online store for a case."""
     for need in case.definition.needs:
         if need.key not in case.known and need.entity_type in case.entities:
-            yield need.entity_type, case.entities[need.entity_type], need.key
+            yield Wanted(need.topic, need.entity_type, case.entities[need.entity_type], need.key)
 
 
-def assemble(case: Case, stored: Mapping[Wanted, bytes | None] | None) -> Inputs:
+def assemble(case: Case, stored: Stored | None) -> Inputs:
     """Return a case's inputs under its model's policy; `stored` None: the store could not be read.
 
     `fail` refuses what is stale or missing; `default` gives the model missing values for what is stale, and an unseen
-    entity's values for what is missing; `last` gives what is stored. A group that could not be read has no values.
+    entity's values for what is missing; `last` gives what is stored. A group that could not be read has no values. What
+    lies in a slot that is being rebuilt is stale, whatever it says, and nothing is known of what is not there yet.
     """
     groups: dict[str, Values] = {}
     facts: dict[str, GroupFacts] = {}
@@ -100,22 +103,23 @@ def assemble(case: Case, stored: Mapping[Wanted, bytes | None] | None) -> Inputs
     return Inputs(groups, facts, tuple(flags), refusal)
 
 
-def _group(
-    case: Case, need: Need, stored: Mapping[Wanted, bytes | None] | None
-) -> tuple[Values, GroupFacts, str | None]:
+def _group(case: Case, need: Need, stored: Stored | None) -> tuple[Values, GroupFacts, str | None]:
     known = case.known.get(need.key)
     if known is not None:
         return known, GroupFacts(status="fresh", age_ms=0, source=case.source), None
     if stored is None:
         return {}, GroupFacts(status="missing"), UNAVAILABLE
-    value = stored.get((need.entity_type, case.entities.get(need.entity_type, ""), need.key))
+    entity_id = case.entities.get(need.entity_type, "")
+    held = stored.get(Wanted(need.topic, need.entity_type, entity_id, need.key), _UNNAMED)
     try:
-        read = need.group.read(value, case.at_us, current=case.fields if need.includes_current else None)
+        read = need.group.read(held.value, case.at_us, current=case.fields if need.includes_current else None)
     except Unreadable:
         return {}, GroupFacts(status="missing"), UNREADABLE
-    if read.status == "stale" and case.definition.spec.missing == "default":
-        return {}, _facts(read, "defaulted"), "stale"
-    return read.values, _facts(read, read.status), None if read.status == "fresh" else read.status
+    status = read.status if held.whole else "stale"
+    flag = None if status == "fresh" else status if held.whole else REBUILDING
+    if status == "stale" and case.definition.spec.missing == "default":
+        return {}, _facts(read, "defaulted"), flag
+    return {} if held.value is None and not held.whole else read.values, _facts(read, status), flag
 
 
 def _facts(read: GroupValues, status: Literal["fresh", "stale", "missing", "defaulted"]) -> GroupFacts:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from millrace.spec import Deployment, EventSpec, Expr, FieldRef, FieldSpec, GroupSpec, ModelSpec, Op
 from millrace_common.errors import Refused
+from millrace_common.topics import feeding
 from millrace_engine.events import Contract, compile_events
 from millrace_engine.groups import Group, compile_group
 from millrace_engine.views import View, compile_view
@@ -12,9 +13,13 @@ from millrace_engine.views import View, compile_view
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A feature group that a view takes. `includes_current`: a feature of it counts the event at hand."""
+    """A feature group that a view takes, and the topic that feeds it.
+
+    `includes_current`: a feature of it counts the event at hand.
+    """
 
     key: str
+    topic: str
     entity_type: str
     by: tuple[str, ...]
     group: Group
@@ -65,7 +70,7 @@ def compile_definitions(deployment: Deployment) -> Mapping[str, Definition]:
 def _compile(spec: ModelSpec, contract: Contract, deployment: Deployment) -> Definition:
     event = contract.spec
     taken = {name for column in spec.view.columns for name in _fields_of(column.expr)}
-    needs = tuple(_need(deployment.groups[name]) for name in spec.view.groups)
+    needs = tuple(_need(deployment.groups[name], deployment) for name in spec.view.groups)
     own = event.entity_fields if event.refers_field is None else (event.refers_field,)
     return Definition(
         spec=spec,
@@ -78,9 +83,10 @@ def _compile(spec: ModelSpec, contract: Contract, deployment: Deployment) -> Def
     )
 
 
-def _need(group: GroupSpec) -> Need:
+def _need(group: GroupSpec, deployment: Deployment) -> Need:
     includes_current = any(feature.include_current for feature in group.features)
-    return Need(group.key, group.entity_type, group.by, compile_group(group), includes_current)
+    compiled = compile_group(group, deployment.events[group.event])
+    return Need(group.key, feeding(group, deployment), group.entity_type, group.by, compiled, includes_current)
 
 
 def _fields_of(expr: Expr) -> Iterator[str]:

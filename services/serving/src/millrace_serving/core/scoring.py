@@ -1,6 +1,6 @@
 """Cases to scores to predictions: one run of the model for all its cases."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from millrace_common.errors import Refused, Unavailable
 from millrace_common.messages import Prediction
 from millrace_common.messages.prediction import GroupFacts
-from millrace_serving.core.cases import UNAVAILABLE, Case, Inputs, Wanted, assemble
+from millrace_serving.core.cases import UNAVAILABLE, Case, Inputs, Stored, assemble
 from millrace_serving.core.slots import Active, Matrix, ScoringFailed
 
 Vector = tuple[float | None, ...]
@@ -53,7 +53,7 @@ class Scored:
         raise Refused("features-missing", self.error)
 
 
-def score_together(asked: Sequence[Asked], stored: Mapping[Wanted, bytes | None] | None) -> list[Scored]:
+def score_together(asked: Sequence[Asked], stored: Stored | None) -> list[Scored]:
     """Score cases in one run of each version; `stored` None: the online store could not be read."""
     places: dict[int, list[int]] = {}
     for place, one in enumerate(asked):
@@ -65,7 +65,7 @@ def score_together(asked: Sequence[Asked], stored: Mapping[Wanted, bytes | None]
     return [answers[place] for place in range(len(asked))]
 
 
-def _score(cases: Sequence[Case], active: Active, stored: Mapping[Wanted, bytes | None] | None) -> list[Scored]:
+def _score(cases: Sequence[Case], active: Active, stored: Stored | None) -> list[Scored]:
     inputs = [assemble(case, stored) for case in cases]
     ready = [place for place, each in enumerate(inputs) if each.refusal is None]
     answers: dict[int, Outcome] = {}

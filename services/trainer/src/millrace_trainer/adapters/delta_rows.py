@@ -92,7 +92,7 @@ class DeltaRows:
         """Return the payload of a run: the task, and where its rows lie."""
         return Work(task=run.task, artifacts_url=self.artifacts_url, rows_url=self.url, takes_us=run.takes_us)
 
-    async def start(self, at: TopicPartition) -> int | None:
+    async def start(self, at: TopicPartition, committed: int | None) -> int | None:
         """Take a partition over and return the offset that follows the last commit; None before the first."""
         async with self._one_at_a_time:
             end = await _answered(lambda: self._stored_end(at))

@@ -65,7 +65,7 @@ class MemoryRows:
             taken[partition] = len(entries)
         return found
 
-    async def start(self, at: TopicPartition) -> int | None:
+    async def start(self, at: TopicPartition, committed: int | None) -> int | None:
         """Return the offset to read next of a partition."""
         return self._ends.get(at.partition)
 
