@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from tests.unit.sdk.files import WHOLE, written
 
-from millrace.describe import describe, expression_text
+from millrace.catalog import feature_text
+from millrace.describe import describe
 from millrace.loading import load
-from millrace.spec import Const, Expr, FeatureRef, FieldRef, Op
+from millrace.spec import Const, Expr, FeatureRef, FeatureSpec, FieldRef, Op
+from millrace.wording import expression_text
 
 AMOUNT = FieldRef("sale", "amount", "float")
 MEAN = FeatureRef("CardSpend", "mean_24h")
@@ -21,6 +23,10 @@ MEAN = FeatureRef("CardSpend", "mean_24h")
         (Op("mul", (Op("add", (AMOUNT, Const(1))), Op("neg", (MEAN,)))), "(amount + 1) * (-CardSpend.mean_24h)"),
         (Op("not", (Op("eq", (AMOUNT, Const("x"))),)), "not (amount == 'x')"),
         (Op("fill", (Op("sub", (AMOUNT, MEAN)), Const(0))), "(amount - CardSpend.mean_24h).fill(0)"),
+        (Op("log1p", (Op("clip", (AMOUNT, Const(0), Const(9.5))),)), "amount.clip(0, 9.5).log1p()"),
+        (Op("is_missing", (Op("neg", (AMOUNT,)),)), "(-amount).is_missing()"),
+        (Op("category", (AMOUNT, Const("a"), Const("b"))), "amount.category('a', 'b')"),
+        (Op("bucketise", (AMOUNT, Const(1), Const(2), Const(3))), "amount.bucketise(1, 2, 3)"),
     ],
 )
 def test_an_expression_reads_as_it_was_written(expr: Expr, text: str) -> None:
@@ -37,10 +43,11 @@ def test_a_description_is_json_and_complete(tmp_path: Path) -> None:
     assert [event["type"] for event in found["events"]] == ["chargeback", "transaction"]
     (group,) = found["groups"]
     assert group["reads"] == "raw-data"
-    assert group["events_kept"] == "those of 1d and 10m of lateness and the last 3"
-    assert group["bytes_per_event"] == 8 * 3
+    assert group["events_kept"] == "the newest 64"
+    assert group["bytes_per_event"] == 8 * (2 + 2)
     big = next(feature for feature in group["features"] if feature["name"] == "big_1h")
     assert (big["what"], big["where"], big["window"]) == ("count()", "amount > 500", "1h")
+    assert (big["tile"], big["exact"]) == ("5m", "up to 64 events in the window, then edge <= 5m")
     (pipeline,) = found["pipelines"]
     assert pipeline["view"]["columns"][-1] == {
         "name": "amount_ratio",
@@ -61,3 +68,35 @@ def test_a_group_of_another_entity_reads_copies(tmp_path: Path) -> None:
     features = next(service for service in found["services"] if service["service"] == "features")
     assert "raw-data.by-items" in features["reads"]
     assert "raw-data.by-items" in features["writes"]
+
+
+HOUR_US = 3_600_000_000
+
+
+@pytest.mark.parametrize(
+    ("feature", "what", "window", "exact", "sketch"),
+    [
+        (FeatureSpec("x", "mean", AMOUNT, None, events=10), "mean(amount)", "last 10 events", "always", False),
+        (FeatureSpec("x", "last", AMOUNT, None, n=2), "last(amount, 2 back)", None, "always", False),
+        (FeatureSpec("x", "last", AMOUNT, HOUR_US), "last(amount, 1 back)", "1h", "among the newest 64 events", False),
+        (FeatureSpec("x", "time_since_last", None, None), "time_since_last()", None, "always", False),
+        (FeatureSpec("x", "distinct", AMOUNT, 24 * HOUR_US), "distinct(amount)", "1d", "edge <= 2h", True),
+        (FeatureSpec("x", "quantile", AMOUNT, 12 * HOUR_US, q=0.95), "quantile(amount, 0.95)", "12h", "<= 1h", True),
+        (
+            FeatureSpec("x", "decayed_sum", AMOUNT, 32 * HOUR_US, half_life_us=HOUR_US),
+            "decayed_sum(amount, half-life 1h)",
+            "32h",
+            "edge of weight 2^-32",
+            False,
+        ),
+        (FeatureSpec("x", "custom", AMOUNT, HOUR_US, custom="shop:Swing"), "Swing(amount)", "1h", "<= 5m", False),
+    ],
+)
+def test_a_feature_says_over_what_it_is_and_how_exact(
+    feature: FeatureSpec, what: str, window: str | None, exact: str, sketch: bool
+) -> None:
+    """Window, edge and the error of a sketch are stated; what looks at the newest events alone has no tiles."""
+    found = feature_text(feature)
+    assert (found["what"], found["window"]) == (what, window)
+    assert found["exact"].endswith(exact)
+    assert (found["sketch"] is not None) is sketch

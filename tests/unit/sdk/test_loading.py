@@ -65,7 +65,7 @@ def test_a_whole_file_becomes_a_deployment(tmp_path: Path) -> None:
 
 
 def test_the_example_of_the_design_is_refused_only_for_what_is_not_built(tmp_path: Path) -> None:
-    """Aggregates and rollouts that do not exist yet are told each with its line and what to use instead."""
+    """What does not exist yet is told with its line and what to use instead; the rest of the example loads."""
     group = GROUP.replace(
         "    last3",
         '    shops = agg.distinct(Transaction.merchant).over("24h")\n'
@@ -77,12 +77,16 @@ def test_the_example_of_the_design_is_refused_only_for_what_is_not_built(tmp_pat
         'label=Fraud), rollout=Canary(5, 25, 50, 100), drift=Drift(budget="1 false page per 2000 windows")',
     )
     text = HEAD + EVENTS + group + LABEL + pipeline
-    line = {name: 1 + text[: text.index(name)].count("\n") for name in ("distinct", "decayed_sum", "Canary(")}
-    assert mistakes(written(tmp_path, text)) == [
-        (line["distinct"], "agg.distinct is not available in this version"),
-        (line["decayed_sum"], "agg.decayed_sum is not available in this version"),
-        (line["Canary("], "Canary is not available in this version"),
-    ]
+    line = 1 + text[: text.index("Canary(")].count("\n")
+    assert mistakes(written(tmp_path, text)) == [(line, "Canary is not available in this version")]
+    group_spec = load([written(tmp_path, text.replace("Canary(5, 25, 50, 100)", "Direct()"))]).groups["CardSpend"]
+    assert {"shops_24h", "decay"} <= {feature.name for feature in group_spec.features}
+
+
+def test_what_was_added_later_changes_no_hash_of_a_definition_without_it(tmp_path: Path) -> None:
+    """A group that uses nothing new keeps the hash, and so the keys, that it had before the new was there."""
+    deployment = load([written(tmp_path, WHOLE)])
+    assert deployment.groups["CardSpend"].key == "CardSpend@43e1f7a7"
 
 
 def test_loading_again_gives_the_same_hashes_and_a_change_gives_others(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace import Event, Field, describe, durations, entity, event_time, events, hashing, keys
+from millrace import Event, Field, catalog, durations, entity, event_time, events, hashing, keys, wording
+from millrace.checks import models
 from millrace.hashing import content_hash
 from millrace.spec import Const, FieldSpec
 
 
-@pytest.mark.parametrize("module", [describe, durations, events, hashing, keys])
+@pytest.mark.parametrize("module", [catalog, durations, events, hashing, keys, models, wording])
 def test_examples_in_docstrings_hold(module: object) -> None:
     """Every example in a docstring gives what it says."""
     found = doctest.testmod(module)  # type: ignore[arg-type]  # modules are what is given

@@ -77,12 +77,14 @@ def _show_group(group: Shown) -> None:
             feature["name"],
             feature["what"],
             feature["window"],
+            feature["tile"],
+            "; ".join(filter(None, (feature["exact"], feature["sketch"]))),
             feature["where"],
             "with this event" if feature["include_current"] else None,
         )
         for feature in group["features"]
     ]
-    console.show_table(("feature", "what", "window", "where", ""), rows)
+    console.show_table(("feature", "what", "window", "tile", "exact", "where", ""), rows)
 
 
 def _show_pipeline(pipeline: Shown) -> None:

@@ -1,45 +1,22 @@
 """What a deployment comes to, in plain words and numbers: what `millrace check` shows of a pipeline file."""
 
 from collections.abc import Iterator
-from typing import Any
 
+from millrace.catalog import Plain, group_text
 from millrace.durations import text as duration
 from millrace.spec import (
     ColumnSpec,
-    Const,
     Deployment,
     EventSpec,
-    Expr,
     FeatureRef,
-    FeatureSpec,
     FieldRef,
     FieldSpec,
     FileSourceSpec,
-    GroupSpec,
     LabelSpec,
     ModelSpec,
-    Op,
     PipelineSpec,
 )
-
-Plain = dict[str, Any]  # JSON: its readers are people and their programs
-
-SYMBOLS = {
-    "add": "+",
-    "sub": "-",
-    "mul": "*",
-    "div": "/",
-    "eq": "==",
-    "ne": "!=",
-    "lt": "<",
-    "le": "<=",
-    "gt": ">",
-    "ge": ">=",
-    "and": "and",
-    "or": "or",
-}
-STATE_HEADER_BYTES = 56
-"""What a group's stored value takes before its first feature and event."""
+from millrace.wording import expression_text
 
 
 def describe(deployment: Deployment) -> Plain:
@@ -47,37 +24,10 @@ def describe(deployment: Deployment) -> Plain:
     return {
         "hash": deployment.hash,
         "events": [_event(event) for event in deployment.events.values()],
-        "groups": [_group(group, deployment) for group in deployment.groups.values()],
+        "groups": [group_text(group, deployment) for group in deployment.groups.values()],
         "pipelines": [_pipeline(pipeline) for pipeline in deployment.pipelines.values()],
         "services": list(_services(deployment)),
     }
-
-
-def expression_text(expr: Expr) -> str:
-    """Return an expression as its author would write it.
-
-    >>> amount = FieldRef("sale", "amount", "float")
-    >>> expression_text(Op("gt", (Op("fill", (amount, Const(0))), Const(500))))
-    'amount.fill(0) > 500'
-    """
-    match expr:
-        case Const(value):
-            return repr(value)
-        case FieldRef(name=name):
-            return name
-        case FeatureRef(group, name):
-            return f"{group}.{name}"
-        case Op("fill", (first, second)):
-            return f"{_operand(first)}.fill({expression_text(second)})"
-        case Op(name, (first, second)):
-            return f"{_operand(first)} {SYMBOLS[name]} {_operand(second)}"
-        case Op(name, operands):
-            return f"{'-' if name == 'neg' else 'not '}{_operand(operands[0])}"
-
-
-def _operand(expr: Expr) -> str:
-    text = expression_text(expr)
-    return f"({text})" if isinstance(expr, Op) and expr.name != "fill" else text
 
 
 def _event(event: EventSpec) -> Plain:
@@ -109,41 +59,6 @@ def _field(field: FieldSpec) -> Plain:
         "limits": ", ".join(stated) or None,
         "personal": field.pii is not None,
     }
-
-
-def _group(group: GroupSpec, deployment: Deployment) -> Plain:
-    own = group.by == deployment.events[group.event].entity_fields
-    columns = {expr for feature in group.features for expr in (feature.argument, feature.where) if expr is not None}
-    return {
-        "name": group.name,
-        "key": group.key,
-        "event": group.event,
-        "entity": group.entity_type,
-        "reads": "raw-data" if own else f"raw-data.by-{group.entity_type}",
-        "features": [_feature(feature) for feature in group.features],
-        "bytes_per_entity": STATE_HEADER_BYTES + 4 * len(group.features),
-        "bytes_per_event": 8 * (1 + len(columns)),
-        "events_kept": _kept(group, deployment.events[group.event]),
-    }
-
-
-def _feature(feature: FeatureSpec) -> Plain:
-    argument = "" if feature.argument is None else expression_text(feature.argument)
-    nth = f", {feature.n} back" if feature.op == "last" else ""
-    return {
-        "name": feature.name,
-        "what": f"{feature.op}({argument}{nth})",
-        "where": None if feature.where is None else expression_text(feature.where),
-        "window": None if feature.window_us is None else duration(feature.window_us),
-        "include_current": feature.include_current,
-    }
-
-
-def _kept(group: GroupSpec, event: EventSpec) -> str:
-    windows = [feature.window_us for feature in group.features if feature.window_us is not None]
-    last = max((feature.n for feature in group.features if feature.op == "last"), default=0)
-    parts = [f"those of {duration(max(windows))} and {duration(event.lateness_us)} of lateness"] if windows else []
-    return " and ".join([*parts, *([f"the last {last}"] if last else [])])
 
 
 def _pipeline(pipeline: PipelineSpec) -> Plain:

@@ -162,6 +162,7 @@ class OneHot:
     def __init__(self, expression: "Expression[Any]", values: tuple[str | float | bool, ...]) -> None:
         self.expression = expression
         self.values = values
+        self.conditions: tuple[Expression[bool], ...] = tuple(Operation("eq", expression, value) for value in values)
         self.place = here()
 
 

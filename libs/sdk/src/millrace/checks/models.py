@@ -8,7 +8,7 @@ from millrace.checks.expressions import Scope, Typed, checked, feature_dtype
 from millrace.checks.groups import group_spec
 from millrace.checks.sharing import groups_of, shares_rows
 from millrace.events import Event, Field, snake_case
-from millrace.expressions import Derived, Expression, OneHot, Operation
+from millrace.expressions import Derived, Expression, OneHot
 from millrace.groups import Feature, FeatureGroup, Last, Windowed
 from millrace.hashing import content_hash
 from millrace.models import Estimator, Label, Model
@@ -154,7 +154,8 @@ def _one_hot(item: OneHot, model: Model, draft: Draft) -> list[Expression[bool]]
         return []
     if not item.values:
         draft.mistake(item.place, f"{name} is one_hot of no values", mend='list them: one_hot("card", "cash")')
-    return [Derived(Operation("eq", inner, value), f"{name}_{_slug(value)}", item.place) for value in item.values]
+    columns = zip(item.values, item.conditions, strict=True)
+    return [Derived(condition, f"{name}_{_slug(value)}", item.place) for value, condition in columns]
 
 
 def _slug(value: object) -> str:
