@@ -55,6 +55,11 @@ def _rfc3339_second(time_s: int) -> str:
     return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
+def constant_headers(kind: type[Message]) -> Headers:
+    """Return the headers that are the same in every message of a kind, which come first."""
+    return _CONSTANT[kind]
+
+
 def encode_value(message: Message) -> bytes:
     """Return the JSON bytes of a message: the same message gives the same bytes."""
     return _ENCODER.encode(message)

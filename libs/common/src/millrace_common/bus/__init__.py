@@ -22,6 +22,10 @@ class Publisher(Protocol):
         """Return how many partitions a topic has, as the broker says."""
         ...
 
+    async def ends(self, topic: str) -> list[int]:
+        """Return the offset that follows the last record of each partition of a topic. Raises Unavailable."""
+        ...
+
 
 class Bus(Publisher, Protocol):
     """What runs services: at most one batch in flight per partition, partitions side by side."""

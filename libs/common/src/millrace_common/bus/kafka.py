@@ -16,7 +16,7 @@ from millrace_common.bus.standing import Standing
 from millrace_common.errors import Unavailable
 from millrace_common.failpoints import Failpoints
 from millrace_common.messages import Position
-from millrace_common.records import Outgoing
+from millrace_common.records import Outgoing, TopicPartition
 from millrace_common.service import Follower, Service
 from millrace_common.settle import Settler
 from millrace_common.together import together
@@ -50,6 +50,13 @@ class KafkaBus:
     async def partitions(self, topic: str) -> int:
         """Return how many partitions a topic has, as the broker says."""
         return await self.publisher.partitions(topic)
+
+    async def ends(self, topic: str) -> list[int]:
+        """Return the offset that follows the last record of each partition. Raises Unavailable."""
+        places = [TopicPartition(topic, n) for n in range(await self.partitions(topic))]
+        async with self._logs() as logs:
+            extents = await logs.extents(places)
+        return [extents[at].end for at in places]
 
     async def run(self, service: Service) -> None:
         """Read the followed logs to their end, then everything, until cancelled; then settle what is in flight."""

@@ -83,6 +83,10 @@ class MemoryBus:
         """Return how many partitions a topic has."""
         return len(self.log[topic])
 
+    async def ends(self, topic: str) -> list[int]:
+        """Return the offset that follows the last record of each partition."""
+        return list(map(len, self.log[topic]))
+
     async def seat(self, service: Service) -> "Seat":
         """Let a service take its place: it reads the logs it follows whole, then takes its partitions over."""
         seat = Seat(self, service)

@@ -5,7 +5,7 @@ stands here; past it the producer is thrown away and the next send makes a new o
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -94,15 +94,7 @@ class KafkaPublisher:
             await asyncio.wait(set(self._leaving))
 
     async def _grouped(self, records: Sequence[Outgoing]) -> dict[tuple[str, int], Group]:
-        counts = {topic: await self.partitions(topic) for topic in {record.topic for record in records}}
-        groups: dict[tuple[str, int], Group] = {}
-        for place, record in enumerate(records):
-            _check_size(record)
-            partition = record.partition
-            if partition is None:
-                partition = partition_of(record.key or b"", counts[record.topic])
-            groups.setdefault((record.topic, partition), []).append((place, record))
-        return groups
+        return grouped(records, {topic: await self.partitions(topic) for topic in {record.topic for record in records}})
 
     async def _send(self, producer: AIOKafkaProducer, at: tuple[str, int], group: Group, offsets: list[int]) -> None:
         topic, partition = self.options.named(at[0]), at[1]
@@ -114,7 +106,7 @@ class KafkaPublisher:
                 )
                 acks.append((place, 0, ack))
         else:
-            for places, batch in _batches(producer.create_batch, group):
+            for places, batch in batches(producer.create_batch, group):
                 ack = await producer.send_batch(batch, topic, partition=partition)
                 acks.extend((place, i, ack) for i, place in enumerate(places))
         for place, i, ack in acks:
@@ -161,7 +153,19 @@ async def _end(producer: AIOKafkaProducer) -> None:
     await within(_STOP_SECONDS_MAX, producer.stop())
 
 
-def _batches(create: Callable[[], BatchBuilder], group: Group) -> Iterator[tuple[list[int], BatchBuilder]]:
+def grouped(records: Iterable[Outgoing], partitions: Mapping[str, int]) -> dict[tuple[str, int], Group]:
+    """Return records by topic and partition, given how many each topic has. Raises Refused for one too large."""
+    groups: dict[tuple[str, int], Group] = {}
+    for place, record in enumerate(records):
+        _check_size(record)
+        partition = record.partition
+        if partition is None:
+            partition = partition_of(record.key or b"", partitions[record.topic])
+        groups.setdefault((record.topic, partition), []).append((place, record))
+    return groups
+
+
+def batches(create: Callable[[], BatchBuilder], group: Group) -> Iterator[tuple[list[int], BatchBuilder]]:
     """Fill whole batches with the records in their order."""
     batch = create()
     places: list[int] = []
