@@ -57,7 +57,9 @@ busy = derive((CardSpend.n["1h"] >= 5) & Transaction.online | ~(1 - Transaction.
 OTHER = Pipeline(
     "other",
     model=Model(
-        view=[busy, CardSpend.n, CardSpend.last3[1], CardHabits.decay, cards], label=Fraud, estimator=LightGBM(num_leaves=7)
+        view=[busy, CardSpend.n, CardSpend.last3[1], CardHabits.decay, cards],
+        label=Fraud,
+        estimator=LightGBM(num_leaves=7)
     ),
     rollout=Canary(5, 25, 50, 100),
     drift=Drift(budget="1 false page per 2000 windows"),
