@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from millrace.spec import Const, Expr, FeatureRef, FieldRef, Op, OpName, Scalar
@@ -108,6 +108,20 @@ def test_columns_have_the_bits_of_closures(expr: Expr, events: list[dict[str, Sc
     found = compile_columns(expr)(in_columns(events), len(events))
     assert found.dtype == np.float64
     assert bits(found.tolist()) == bits(expected)
+
+
+SMALL = st.integers(-3, 3) | st.sampled_from([0.0, -0.0, 0.5])
+EDGES = st.lists(st.integers(-3, 3), min_size=2, max_size=2, unique=True).map(sorted)
+AT_EDGES: list[OpName] = ["clip", "bucketise", "lt", "le", "eq", "div", "fill"]
+
+
+@example("clip", [0, 2], [-0.0])
+@given(st.sampled_from(AT_EDGES), EDGES, st.lists(st.none() | SMALL, min_size=1))
+def test_columns_and_closures_agree_at_the_edges(name: OpName, edges: list[int], values: list[Scalar]) -> None:
+    """A value that is an edge itself, zero of either sign included, falls to the same side both ways."""
+    expr = op(name, AMOUNT, *(edges if name in ("clip", "bucketise") else edges[:1]))
+    expected = [number(compile_scalar(expr)({}, {"amount": value})) for value in values]
+    assert bits(compile_columns(expr)({"amount": values}, len(values)).tolist()) == bits(expected)
 
 
 def test_the_logarithm_of_many_is_that_of_each() -> None:
