@@ -25,7 +25,7 @@ class Topic:
     message_bytes_max: int = 1 << 20
 
 
-RAW_DATA = Topic("raw-data", "ingest", retention_ms=60 * DAY_MS)
+RAW_DATA = Topic("raw-data", "ingest", retention_ms=100 * DAY_MS)
 FEATURES = Topic("features", "features")
 MODEL_CANDIDATES = Topic("model-candidates", "trainer", "one", KEEP)
 PROMOTIONS = Topic("promotions", "gatekeeper", "one", KEEP)
