@@ -138,7 +138,7 @@ def _operation(op: Op) -> EvaluateColumns:
     if name in OF_NUMBERS:
         return _transformed(number_transform(name, constants(op)).column, compile_columns(operands[0]))
     if name in ("eq", "ne") and any(is_text(operand) for operand in operands):
-        return _same_text(_texts(operands[0]), _texts(operands[1]), same=name == "eq")
+        return _same_text(*operands, same=name == "eq")
     kernels = tuple(compile_columns(operand) for operand in operands)
     if name in ARITHMETIC:
         return _arithmetic(ARITHMETIC[name], *kernels)
@@ -179,7 +179,14 @@ def _comparison(
     return evaluate
 
 
-def _same_text(left: EvaluateTexts, right: EvaluateTexts, *, same: bool) -> EvaluateColumns:
+def _same_text(left: Expr, right: Expr, *, same: bool) -> EvaluateColumns:
+    if isinstance(right, Const) and right.value is not None:
+        value = right.value
+        return _coded(TextTransform(lambda text: float((text == value) is same)), _texts(left))
+    return _same_texts(_texts(left), _texts(right), same=same)
+
+
+def _same_texts(left: EvaluateTexts, right: EvaluateTexts, *, same: bool) -> EvaluateColumns:
     def evaluate(columns: Columns, n: int) -> Numbers:
         pairs = zip(left(columns, n), right(columns, n), strict=True)
         found = [MISSING if a is None or b is None else float((a == b) is same) for a, b in pairs]
