@@ -1,4 +1,4 @@
-"""All that is kept of one entity, and the one step by which an event changes it.
+"""All that is kept of entities of one type, and the one step by which events change them.
 
 An entity type has one plan for each topic that feeds it: its own events on raw-data, and copies of others' events on
 `raw-data.by-<entity type>`. Log order is the truth: a row sees the entity's earlier events of the log whose event time
@@ -8,61 +8,17 @@ lies in [t - window, t).
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
 
-from millrace.spec import Deployment, EventSpec, Scalar
-from millrace_engine import horizon as horizons
+import numpy as np
+from numpy.typing import NDArray
+
+from millrace.spec import Deployment, EventSpec, FeatureSpec, Scalar
 from millrace_engine.groups import Group, compile_group
-from millrace_engine.horizon import Seen, Stamp, digest
-from millrace_engine.rings import NEVER_US, Ring
-from millrace_engine.values import COPIES, Header
+from millrace_engine.layout import Float64s, Layout, layout_of
+from millrace_engine.values import FORMAT, IDS_MAGIC, word
 
-Verdict = Literal["counted", "duplicate", "late", "applied"]
 Rows = dict[str, dict[str, Scalar]]
 """{group key: {feature: value}}."""
-
-
-class Happened(Protocol):
-    """What a step needs to know of an event."""
-
-    @property
-    def spec(self) -> EventSpec:
-        """Return its class."""
-        ...
-
-    @property
-    def time_us(self) -> int:
-        """Return when it happened."""
-        ...
-
-    @property
-    def fields(self) -> Mapping[str, Scalar]:
-        """Return its fields."""
-        ...
-
-
-class Step(NamedTuple):
-    """What came of an event. `applied`: the state already stands past this offset. `groups` is empty unless counted."""
-
-    verdict: Verdict
-    groups: Rows
-
-
-class Encoded(NamedTuple):
-    """An entity's state as the store keeps it; a group whose event never happened has no value."""
-
-    horizon: bytes
-    values: tuple[bytes | None, ...]
-
-
-@dataclass(slots=True)
-class EntityState:
-    """What is known of one entity. Changed in place by a step; equal to decode(encode(itself)) at all times."""
-
-    offset: int
-    append_time_us: int
-    seen: list[Seen]
-    rings: list[Ring]
 
 
 def compile_entity(deployment: Deployment, entity_type: str, *, copies: bool = False) -> "EntityPlan":
@@ -70,18 +26,26 @@ def compile_entity(deployment: Deployment, entity_type: str, *, copies: bool = F
 
     Raises ValueError naming a feature that cannot be computed.
     """
-    groups = tuple(
-        compile_group(group)
+    specs = tuple(
+        group
         for group in sorted(deployment.groups.values(), key=lambda group: group.key)
         if group.entity_type == entity_type and copies == (group.by != deployment.events[group.event].entity_fields)
     )
-    feeding = {group.spec.event for group in groups}
+    feeding = {group.event for group in specs}
     events = tuple(
         event
         for event in sorted(deployment.events.values(), key=lambda event: event.type)
         if (event.type in feeding if copies else event.entity_type == entity_type)
     )
-    return EntityPlan(entity_type, events, groups, copies)
+    set_ = _set(events, [group.key for group in specs])
+    groups = tuple(compile_group(group, deployment.events[group.event], set_=set_, copies=copies) for group in specs)
+    return EntityPlan(entity_type, events, groups, copies, set_)
+
+
+def _set(events: Sequence[EventSpec], group_keys: Sequence[str]) -> bytes:
+    of_events = [f"{event.type} {event.lateness_us} {event.dedupe_us}" for event in events]
+    content = "\n".join((str(FORMAT), *of_events, *group_keys)).encode()
+    return hashlib.blake2b(content, digest_size=4).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,106 +56,67 @@ class EntityPlan:
     events: tuple[EventSpec, ...]
     groups: tuple[Group, ...]
     copies: bool
-    group_keys: tuple[str, ...] = field(init=False)
-    set: bytes = field(init=False)
+    set: bytes
     """What makes states of two plans interchangeable, in 4 bytes: the groups, and how events are let in."""
-    _places: dict[str, int] = field(init=False)
+    group_keys: tuple[str, ...] = field(init=False)
+    features: tuple[FeatureSpec, ...] = field(init=False)
+    """Of all groups, in order."""
+    kinds: Mapping[str, int] = field(init=False)
+    """The place of each event type."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "group_keys", tuple(group.spec.key for group in self.groups))
-        events = [f"{event.type} {event.lateness_us} {event.dedupe_us}" for event in self.events]
-        content = "\n".join((*events, *self.group_keys)).encode()
-        object.__setattr__(self, "set", hashlib.blake2b(content, digest_size=4).digest())
-        object.__setattr__(self, "_places", {event.type: i for i, event in enumerate(self.events)})
+        object.__setattr__(self, "features", tuple(feature for g in self.groups for feature in g.spec.features))
+        object.__setattr__(self, "kinds", {event.type: i for i, event in enumerate(self.events)})
+
+    @property
+    def width(self) -> int:
+        """Return how many argument columns all groups take."""
+        return sum(group.columns.width for group in self.groups)
+
+    @property
+    def ids_word(self) -> bytes:
+        """Return the first 8 bytes of an id horizon."""
+        return word(IDS_MAGIC, len(self.events), self.set)
 
     @property
     def reach_us(self) -> int | None:
         """Return how long before an event others may lie that its row depends on; None: anywhere before it.
 
-        That is the longest window or id horizon and the lateness on top; `last` without a window has no bound.
+        That is the longest window or id horizon and the lateness on top; what counts events has no bound.
         """
-        windows = [feature.window_us for group in self.groups for feature in group.spec.features]
+        windows = [feature.window_us for feature in self.features]
         if any(window is None for window in windows):
             return None
         bounds = [window for window in windows if window is not None] + [event.dedupe_us for event in self.events]
         return max(bounds, default=0) + max((event.lateness_us for event in self.events), default=0)
 
-    def empty(self) -> EntityState:
-        """Return the state of an entity that was never seen."""
-        return EntityState(-1, 0, [Seen() for _ in self.events], [group.empty() for group in self.groups])
+    def layout(self, partition: int) -> Layout:
+        """Return where everything of an entity lies."""
+        columns = tuple(group.columns for group in self.groups)
+        return layout_of(columns, self.events, copies=self.copies, partition=partition)
 
-    def decode(self, values: Sequence[bytes | None], horizon: bytes | None) -> EntityState:
-        """Return the state that was stored; one of another set of groups counts as never stored.
+    def arguments(self, event_type: str, fields: Mapping[str, Sequence[Scalar]]) -> Float64s:
+        """Return what is kept of events of one type, `[n, width]`; `fields` are their fields as columns."""
+        n = len(next(iter(fields.values())))
+        table = np.full((n, self.width), np.nan)
+        column = 0
+        for group in self.groups:
+            for evaluate in group.kernels:
+                if group.spec.event == event_type:
+                    table[:, column] = evaluate(fields, n)
+                column += 1
+        return table
 
-        `values` in the order of `group_keys`. Raises Unreadable.
-        """
-        if horizon is None:
-            return self.empty()
-        stamp, seen = horizons.unpack(horizon)
-        if stamp.set != self.set:
-            return self.empty()
-        rings = [
-            group.empty() if value is None else group.decode(value)
-            for group, value in zip(self.groups, values, strict=True)
-        ]
-        return EntityState(stamp.offset, stamp.append_time_us, seen, rings)
-
-    def encode(self, state: EntityState, *, partition: int) -> Encoded:
-        """Return the bytes to store; `partition` is the source's."""
-        stamp = Stamp(self.set, state.offset, state.append_time_us)
-        values = tuple(
-            self._value(group, ring, state, partition) for group, ring in zip(self.groups, state.rings, strict=True)
-        )
-        return Encoded(horizons.pack(stamp, state.seen), values)
-
-    def step(self, state: EntityState, event: Happened, event_id: str, offset: int, *, append_time_us: int = 0) -> Step:
-        """Judge an event and, where it counts, compute the groups at its time and enter it into the state.
-
-        Duplicates are judged first, then lateness, against the newest event of the same type of this entity. An event
-        that refers to another (a label) has no windows of its own and is never late.
-        """
-        if offset <= state.offset:
-            return Step("applied", {})
-        spec, time_us = event.spec, event.time_us
-        seen = state.seen[self._places[spec.type]]
-        id_digest = digest(event_id)
-        if seen.holds(id_digest, spec.dedupe_us):
-            return Step("duplicate", {})
-        if (self.copies or not spec.refers_to) and time_us < seen.newest_us - spec.lateness_us:
-            return Step("late", {})
-        rows = self._enter(state, event)
-        seen.add(id_digest, time_us, spec.dedupe_us)
-        self._trim(state, spec, seen.newest_us)
-        state.offset, state.append_time_us = offset, append_time_us
-        return Step("counted", rows)
+    def rows(self, values: NDArray[np.float32]) -> Rows:
+        """Return one row of values as {group key: {feature: value}}."""
+        numbers, first, rows = values.tolist(), 0, {}
+        for group in self.groups:
+            end = first + len(group.spec.features)
+            rows[group.spec.key] = group.named(numbers[first:end])
+            first = end
+        return rows
 
     def missing(self) -> Rows:
         """Return rows in which every feature is missing: what a late copy leaves."""
-        return {group.spec.key: {feature.name: None for feature in group.features} for group in self.groups}
-
-    def _enter(self, state: EntityState, event: Happened) -> Rows:
-        rows: Rows = {}
-        for group, ring in zip(self.groups, state.rings, strict=True):
-            if group.spec.event == event.spec.type:
-                arguments = group.arguments(event.fields)
-                rows[group.spec.key] = group.values(ring, event.time_us, arguments)
-                ring.append(event.time_us, arguments)
-            else:
-                rows[group.spec.key] = group.values(ring, event.time_us)
-        return rows
-
-    def _trim(self, state: EntityState, spec: EventSpec, newest_us: int) -> None:
-        for group, ring in zip(self.groups, state.rings, strict=True):
-            if group.spec.event == spec.type:
-                group.trim(ring, newest_us - spec.lateness_us)
-
-    def _value(self, group: Group, ring: Ring, state: EntityState, partition: int) -> bytes | None:
-        place = self._places[group.spec.event]
-        newest_us = state.seen[place].newest_us
-        if newest_us == NEVER_US:
-            return None
-        exact_from_us = newest_us - self.events[place].lateness_us
-        flags = COPIES if self.copies else 0
-        write_us = state.append_time_us
-        header = Header(flags, self.set, state.offset, partition, newest_us, write_us, 0, exact_from_us)
-        return group.encode(ring, header)
+        return {group.spec.key: {feature.name: None for feature in group.spec.features} for group in self.groups}

@@ -1,23 +1,23 @@
-"""The bytes of a value in the online store: header, finalised float32 vector, raw ring.
+"""The header of a value in the online store, and its finalised vector.
 
-Little-endian. Bytes 4 to 8 say which state it belongs to (`set`), bytes 8 to 16 the source offset it stands at: the
-store's guarded write compares these two and nothing else. `write_time` is the append time of the record that the value
-stands at, not a clock's, so that the same offset gives the same bytes.
+Little-endian cells of 8 bytes: header, float32 vector, tiles, ring (time, id digest, columns of each entry). Bytes 4 to
+8 say which state it belongs to (`set`), bytes 8 to 16 the source offset it stands at: the store's guarded write
+compares these two and nothing else. `write_time` is the append time of the record that the value stands at, not a clock's, so
+that the same offset gives the same bytes.
 """
 
 import struct
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from millrace_engine.rings import Ring
-
 GROUP_MAGIC = 0xF5
-FORMAT = 1
+IDS_MAGIC = 0xF6
+FORMAT = 2
 COPIES = 1
 """Flag: computed from copies on `raw-data.by-<entity type>`, not from raw-data."""
 
-_HEADER = struct.Struct("<BBH4sqIIqqqq")
-_FLOAT32_MAX = 3.4028234663852886e38
+_WORD = struct.Struct("<BBH4s")
+_HEADER = struct.Struct("<BBH4sqIIqqqqq")
+HEADER_BYTES = _HEADER.size
 
 
 class Unreadable(Exception):
@@ -31,70 +31,37 @@ class Header(NamedTuple):
     set: bytes
     offset: int
     partition: int
+    events: int
+    """Events held as they came."""
     event_time_us: int
     """The newest event time that went in."""
     write_time_us: int
     fresh_until_us: int
-    """The vector holds for reads in (event_time_us, fresh_until_us]; outside, the ring is aggregated again."""
+    """The vector holds for reads in (event_time_us, fresh_until_us]; outside, the features are computed again."""
     exact_from_us: int
-    """Before this the ring has been cut: it can no longer say what the value was."""
+    """Before this the past has been cut: the value can no longer say what it was."""
+    tile_cells: int
+    """0: every event that counts is held as it came."""
 
 
-class Opened(NamedTuple):
-    """A group's value, opened as far as the vector; `body` holds the ring."""
+def word(magic: int, flags: int, set_: bytes) -> bytes:
+    """Return the first 8 bytes of a record.
 
-    header: Header
-    vector: tuple[float, ...]
-    events: int
-    body: memoryview
-
-
-def float32(values: Sequence[float]) -> tuple[bytes, tuple[float, ...]]:
-    """Return values as float32: their bytes, and as numbers again. What float32 cannot hold becomes missing (NaN).
-
-    >>> float32([0.5, 1e300])[1]
-    (0.5, nan)
+    >>> word(GROUP_MAGIC, COPIES, b"abcd")
+    b'\\xf5\\x02\\x01\\x00abcd'
     """
-    layout = f"<{len(values)}f"
-    data = struct.pack(layout, *[v if -_FLOAT32_MAX <= v <= _FLOAT32_MAX else float("nan") for v in values])
-    return data, struct.unpack(layout, data)
+    return _WORD.pack(magic, FORMAT, flags, set_)
 
 
-def pack(header: Header, vector: bytes, ring: Ring) -> bytes:
-    """Return the bytes of a group's value."""
-    n = len(ring.times)
-    head = _HEADER.pack(
-        GROUP_MAGIC,
-        FORMAT,
-        header.flags,
-        header.set,
-        header.offset,
-        header.partition,
-        n,
-        header.event_time_us,
-        header.write_time_us,
-        header.fresh_until_us,
-        header.exact_from_us,
-    )
-    columns = (struct.pack(f"<{n}d", *column) for column in ring.columns)
-    return b"".join((head, vector, struct.pack(f"<{n}q", *ring.times), *columns))
-
-
-def open_value(data: bytes, *, features: int) -> Opened:
-    """Read the header and the vector of `features` numbers. Raises Unreadable."""
-    if len(data) < _HEADER.size + 4 * features or data[0] != GROUP_MAGIC or data[1] != FORMAT:
+def header_of(data: bytes) -> Header:
+    """Return the header of a group's value. Raises Unreadable."""
+    if len(data) < HEADER_BYTES or len(data) % 8 or data[0] != GROUP_MAGIC or data[1] != FORMAT:
         raise Unreadable(f"not a feature value of format {FORMAT}")
-    _, _, flags, set_, offset, partition, events, event_us, write_us, fresh_us, exact_us = _HEADER.unpack_from(data)
-    vector = struct.unpack_from(f"<{features}f", data, _HEADER.size)
-    header = Header(flags, set_, offset, partition, event_us, write_us, fresh_us, exact_us)
-    return Opened(header, vector, events, memoryview(data)[_HEADER.size + 4 * features :])
+    return Header(*_HEADER.unpack_from(data)[2:])
 
 
-def open_ring(opened: Opened, *, width: int) -> Ring:
-    """Read the ring of `width` columns. Raises Unreadable."""
-    n, body = opened.events, opened.body
-    if len(body) != 8 * n * (1 + width):
-        raise Unreadable("a feature value's ring is cut short")
-    times = list(struct.unpack_from(f"<{n}q", body))
-    columns = [list(struct.unpack_from(f"<{n}d", body, 8 * n * (j + 1))) for j in range(width)]
-    return Ring(columns, times)
+def vector_of(data: bytes, features: int) -> tuple[float, ...]:
+    """Return the finalised numbers of a group's value. Raises Unreadable."""
+    if len(data) < HEADER_BYTES + 4 * features:
+        raise Unreadable("a feature value is cut short")
+    return struct.unpack_from(f"<{features}f", data, HEADER_BYTES)

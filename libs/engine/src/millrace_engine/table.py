@@ -1,0 +1,151 @@
+"""The entities of one type and partition that a process has in memory: loaded, stepped, stored, forgotten."""
+
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millrace_engine.arena import DIRTY, arena_of, forget, with_cells, with_slots
+from millrace_engine.entity import EntityPlan
+from millrace_engine.groups import scratch
+from millrace_engine.layout import HEADER_CELLS, Int64s
+from millrace_engine.records import IDS_HEADER_CELLS, Stored, load_all, seal_all, sizes
+from millrace_engine.rings import retract
+from millrace_engine.steps import EventColumns, Steps, step_all
+from millrace_engine.values import IDS_MAGIC, Unreadable
+
+SLOTS_MIN = 1_024
+GROWTH = 1.5
+Records = Sequence[bytes | None]
+"""An entity's id horizon, then the value of each group in the plan's order."""
+
+
+class EntityTable:
+    """States of many entities as arrays. Changed in place by `step`; equal to what storing and loading them gives."""
+
+    def __init__(self, plan: EntityPlan, partition: int) -> None:
+        self.plan = plan
+        self.slots: dict[str, int] = {}
+        """The slot of each entity that is in memory, the one loaded first first."""
+        self._layout = plan.layout(partition)
+        self._arena = arena_of(self._layout, cells=1 << 16, slots=SLOTS_MIN)
+        self._names: list[str] = []
+        self._unused: list[int] = []
+        self._scratch = scratch()
+        self._words = [plan.ids_word, *(group.columns.word for group in plan.groups)]
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def fill(self, entity_ids: Sequence[str], stored: Sequence[Records]) -> None:
+        """Take entities that are not in memory, as they are stored; those of another set of groups as never stored.
+
+        Raises Unreadable.
+        """
+        slots = self._new_slots(entity_ids)
+        records, first = self._stored([self._checked(one) for one in stored]), 0
+        while (first := load_all(self._layout, self._arena, slots, records, first)) < len(slots):
+            self._grow()
+
+    def step(self, events: EventColumns) -> Steps:
+        """Judge events in log order, and enter those that count."""
+        n = len(events.slots)
+        steps = Steps(np.zeros(n, dtype=np.int8), np.full((n, len(self.plan.features)), np.nan, dtype=np.float32))
+        first = 0
+        while (first := step_all(self._layout, self._arena, events, steps, self._scratch, first)) < n:
+            self._grow()
+        return steps
+
+    def dirty(self) -> NDArray[np.int64]:
+        """Return the slots that have changed since `clean`."""
+        return np.flatnonzero(self._arena.slots[:, DIRTY])
+
+    def clean(self) -> None:
+        """Take what has changed as stored."""
+        self._arena.slots[:, DIRTY] = 0
+
+    def name(self, slot: int) -> str:
+        """Return which entity has a slot."""
+        return self._names[slot]
+
+    def encoded(self, slots: NDArray[np.int64]) -> list[list[bytes | None]]:
+        """Return the records of entities by their slots; a group whose event never happened has none."""
+        cells = np.zeros((len(slots), 1 + len(self.plan.groups)), dtype=np.int64)
+        sizes(self._layout, self._arena, slots, cells)
+        ends = np.cumsum(cells.ravel()).reshape(cells.shape)
+        out = np.empty(int(cells.sum()), dtype=np.int64)
+        word = int.from_bytes(self.plan.ids_word, "little", signed=True)
+        seal_all(self._layout, self._arena, slots, word, Stored(out, ends - cells, cells), self._scratch)
+        data, at = out.tobytes(), 0
+        rows: list[list[bytes | None]] = []
+        for lengths in cells.tolist():
+            row: list[bytes | None] = []
+            for length in lengths:
+                row.append(data[at : at + 8 * length] if length else None)
+                at += 8 * length
+            rows.append(row)
+        return rows
+
+    def retract(self, slot: int, group: int, digest: int) -> bool:
+        """Take an event out of a group by the digest of its id; False: it is not held as it came any more."""
+        taken = retract(self._layout, self._arena, slot, group, digest)
+        if taken:
+            self._arena.slots[slot, DIRTY] = 1
+        return taken
+
+    def evict(self, entities_max: int) -> None:
+        """Forget the entities that were loaded first, down to `entities_max`; all are stored by now."""
+        for entity_id in list(islice(self.slots, max(0, len(self.slots) - entities_max))):
+            slot = self.slots.pop(entity_id)
+            forget(self._arena, slot)
+            self._unused.append(slot)
+
+    def _new_slots(self, entity_ids: Sequence[str]) -> Int64s:
+        slots = []
+        for entity_id in entity_ids:
+            slot = self._unused.pop() if self._unused else len(self._names)
+            if slot == len(self._names):
+                self._names.append(entity_id)
+            self._names[slot] = entity_id
+            self.slots[entity_id] = slot
+            slots.append(slot)
+        held = len(self._arena.slots)
+        if len(self._names) > held:
+            self._arena = with_slots(self._arena, self._layout, max(len(self._names), int(held * GROWTH)))
+        return np.array(slots, dtype=np.int64)
+
+    def _grow(self) -> None:
+        held = len(self._arena.cells.ints)
+        self._arena = with_cells(self._arena, max(int(held * GROWTH), held + self._layout.growth))
+
+    def _checked(self, records: Records) -> Records:
+        """Return an entity's records, having seen that the kernels may walk them. Raises Unreadable."""
+        ids = records[0]
+        if ids is None or ids[4:8] != self.plan.set:
+            return [None] * len(records)
+        if ids[0] != IDS_MAGIC or len(ids) % 8 or len(ids) != self._ids_bytes(ids):
+            raise Unreadable("an id horizon is not of this format")
+        for record, word in zip(records, self._words, strict=True):
+            if record is not None and (record[:8] != word or len(record) % 8):
+                raise Unreadable("a feature value is not of this format")
+        for group, record in zip(self.plan.groups, records[1:], strict=True):
+            if record is not None:
+                group.refuse_cut(record)
+        return records
+
+    def _ids_bytes(self, ids: bytes) -> int:
+        """Return how long an id horizon is that begins like this one."""
+        kinds = len(self.plan.events)
+        head = np.frombuffer(ids[: 8 * (IDS_HEADER_CELLS + 2 * kinds)], dtype=np.int64)
+        return 8 * (IDS_HEADER_CELLS + 2 * kinds + 2 * int(head[IDS_HEADER_CELLS + 1 :: 2].sum()))
+
+    def _stored(self, entities: Sequence[Records]) -> Stored:
+        shape = (len(entities), 1 + len(self.plan.groups))
+        records = [record or b"" for one in entities for record in one]
+        cells = np.array([len(record) // 8 for record in records], dtype=np.int64).reshape(shape)
+        ints = np.frombuffer(b"".join(records) or bytes(8), dtype=np.int64).copy()
+        return Stored(ints, np.cumsum(cells.ravel()).reshape(shape) - cells, cells)
+
+
+__all__ = ["HEADER_CELLS", "EntityTable", "EventColumns", "Steps"]

@@ -1,0 +1,273 @@
+"""What a group's features are at a time: tiles of what left the ring, then the ring, then the event itself."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millrace_engine.arena import NO_BLOCK
+from millrace_engine.jit import kernel, leaf
+from millrace_engine.layout import (
+    ALWAYS_US,
+    ARGUMENT,
+    CODE,
+    COLUMNS,
+    CURRENT,
+    END_FEATURE,
+    END_WINDOW,
+    EVENTS,
+    FIRST_CELL,
+    FIRST_FEATURE,
+    FIRST_WINDOW,
+    HALF_LIFE_US,
+    HEADER_CELLS,
+    NTH,
+    PARTIAL,
+    PPM,
+    TILE_CELLS,
+    TILE_US,
+    TILES,
+    VECTOR_CELLS,
+    WHERE,
+    WIDTH_US,
+    WINDOW,
+    Float64s,
+    Layout,
+    Table,
+)
+from millrace_engine.partials import (
+    DECAYED_MEAN,
+    DECAYED_SUM,
+    LAST,
+    QUANTILE,
+    RATE,
+    RATIO,
+    SINCE,
+    clear,
+    finalize,
+    merge,
+    update,
+    weight,
+)
+from millrace_engine.sketches import Cells, quantile_exact
+
+FLOAT32_MAX = 3.4028234663852886e38
+
+
+class Asked(NamedTuple):
+    """A group (its place, its block) at a time. `current`: whether the event itself is given."""
+
+    group: int
+    block: int
+    at_us: int
+    current: bool
+
+
+class Span(NamedTuple):
+    """Entries [first, end) of a ring that begins at the cell `ring`."""
+
+    ring: int
+    stride: int
+    first: int
+    end: int
+
+
+@leaf
+def span_before(layout: Layout, cells: Cells, asked: Asked) -> Span:
+    """Return the entries before a time."""
+    stride = 2 + layout.groups[asked.group, COLUMNS]
+    if asked.block == NO_BLOCK:
+        return Span(0, stride, 0, 0)
+    ints, at = cells.ints, asked.block
+    ring = at + HEADER_CELLS + layout.groups[asked.group, VECTOR_CELLS] + ints[at + 7]
+    end = ints[at + 2] >> 32
+    while end > 0 and ints[ring + (end - 1) * stride] >= asked.at_us:
+        end -= 1
+    return Span(ring, stride, 0, end)
+
+
+@leaf
+def since(cells: Cells, span: Span, from_us: int) -> Span:
+    """Return the entries of a span from a time on."""
+    first = span.end
+    while first > 0 and cells.ints[span.ring + (first - 1) * span.stride] >= from_us:
+        first -= 1
+    return Span(span.ring, span.stride, first, span.end)
+
+
+@kernel
+def group_values(
+    layout: Layout, cells: Cells, asked: Asked, current: Float64s, scratch: Cells, out: NDArray[np.float32]
+) -> None:
+    """Write the features of a group at a time to their places in `out`."""
+    before = span_before(layout, cells, asked)
+    features = layout.features
+    for f in range(layout.groups[asked.group, FIRST_FEATURE], layout.groups[asked.group, END_FEATURE]):
+        span = _span_of(layout, cells, before, asked, f)
+        given = asked.current and features[f, CURRENT] == 1 and _counts(features, f, current)
+        if features[f, CODE] == LAST:
+            value = _last(features, cells, span, f, current[features[f, ARGUMENT]] if given else math.nan)
+        elif features[f, CODE] == SINCE:
+            value = 0.0 if given else _seconds_since(features, cells, span, f, asked.at_us)
+        else:
+            value = _folded(layout, cells, span, (f, asked, given), current, scratch)
+        out[f] = np.float32(value) + np.float32(0.0) if abs(value) <= FLOAT32_MAX else np.float32(np.nan)
+
+
+@leaf
+def _span_of(layout: Layout, cells: Cells, before: Span, asked: Asked, f: int) -> Span:
+    window, events = layout.features[f, WINDOW], layout.features[f, EVENTS]
+    if window >= 0:
+        return since(cells, before, asked.at_us - layout.windows[window, WIDTH_US])
+    if events >= 0:
+        held = events - (asked.current and layout.features[f, CURRENT] == 1)
+        return Span(before.ring, before.stride, max(0, before.end - held), before.end)
+    return before
+
+
+@leaf
+def _counts(features: Table, f: int, current: Float64s) -> bool:
+    """Say whether the event at hand passes `where` and has the argument."""
+    where, argument = features[f, WHERE], features[f, ARGUMENT]
+    if where >= 0 and current[where] != 1.0:
+        return False
+    return argument < 0 or not math.isnan(current[argument])
+
+
+@leaf
+def value_of(features: Table, cells: Cells, entry: int, f: int) -> float:
+    """Return what an entry gives to a feature; NaN where it does not count."""
+    where, argument = features[f, WHERE], features[f, ARGUMENT]
+    if where >= 0 and cells.reals[entry + 2 + where] != 1.0:
+        return math.nan
+    return 1.0 if argument < 0 else float(cells.reals[entry + 2 + argument])
+
+
+@leaf
+def _last(features: Table, cells: Cells, span: Span, f: int, current: float) -> float:
+    n = features[f, NTH]
+    if not math.isnan(current):
+        if n == 1:
+            return current
+        n -= 1
+    for j in range(span.end - 1, span.first - 1, -1):
+        value = value_of(features, cells, span.ring + j * span.stride, f)
+        if not math.isnan(value):
+            n -= 1
+            if n == 0:
+                return value
+    return math.nan
+
+
+@leaf
+def _seconds_since(features: Table, cells: Cells, span: Span, f: int, at_us: int) -> float:
+    for j in range(span.end - 1, span.first - 1, -1):
+        entry = span.ring + j * span.stride
+        if not math.isnan(value_of(features, cells, entry, f)):
+            return (at_us - cells.ints[entry]) / 1e6
+    return math.nan
+
+
+@leaf
+def _folded(
+    layout: Layout, cells: Cells, span: Span, what: tuple[int, Asked, bool], current: Float64s, scratch: Cells
+) -> float:
+    """Return an aggregate that is folded event by event."""
+    f, asked, given = what
+    features = layout.features
+    code, argument = features[f, CODE], features[f, ARGUMENT]
+    clear(scratch, 0, code)
+    tiled = (
+        features[f, PARTIAL] >= 0
+        and asked.block != NO_BLOCK
+        and cells.ints[asked.block + 7] > 0
+        and _fold_tiles(layout, cells, asked, f, scratch)
+    )
+    if code == QUANTILE and (not tiled or scratch.ints[1] == 0):
+        return _quantile(features, cells, span, f, current[argument] if given else math.nan)
+    for j in range(span.first, span.end):
+        entry = span.ring + j * span.stride
+        value = value_of(features, cells, entry, f)
+        if not math.isnan(value):
+            time_us = cells.ints[entry]
+            update(scratch, 0, code, value, time_us, weight(code, asked.at_us - time_us, features[f, HALF_LIFE_US]))
+    if given and code != RATIO:
+        update(scratch, 0, code, 1.0 if argument < 0 else current[argument], asked.at_us, 1.0)
+    if code == RATIO:
+        return finalize(scratch, 0, code, current[argument] if asked.current else math.nan)
+    if code == RATE:
+        return finalize(scratch, 0, code, layout.windows[features[f, WINDOW], WIDTH_US] / 1e6)
+    return finalize(scratch, 0, code, features[f, PPM] / 1e6)
+
+
+@kernel
+def _quantile(features: Table, cells: Cells, span: Span, f: int, current: float) -> float:
+    values = np.empty(span.end - span.first + 1)
+    n = 0
+    for j in range(span.first, span.end):
+        value = value_of(features, cells, span.ring + j * span.stride, f)
+        if not math.isnan(value):
+            values[n] = value
+            n += 1
+    if not math.isnan(current):
+        values[n] = current
+        n += 1
+    return quantile_exact(values[:n], features[f, PPM] / 1e6)
+
+
+@kernel
+def _fold_tiles(layout: Layout, cells: Cells, asked: Asked, f: int, scratch: Cells) -> bool:
+    """Enter the tiles of a feature's window, oldest first; say whether there was one. The edge tile counts whole."""
+    window = layout.features[f, WINDOW]
+    code, half_life_us = layout.features[f, CODE], layout.features[f, HALF_LIFE_US]
+    tile_us, tiles = layout.windows[window, TILE_US], layout.windows[window, TILES]
+    first, last = (asked.at_us - layout.windows[window, WIDTH_US]) // tile_us, (asked.at_us - 1) // tile_us
+    found = False
+    for index in range(max(first, last - tiles + 1), last + 1):
+        tile = tile_at(layout, asked, window, index)
+        if cells.ints[tile] == index:
+            found = True
+            factor = weight(code, asked.at_us - (index + 1) * tile_us, half_life_us)
+            merge(scratch, 0, code, cells, tile + layout.features[f, PARTIAL], factor)
+    return found
+
+
+@kernel
+def tile_at(layout: Layout, asked: Asked, window: int, index: int) -> int:
+    """Return the cell at which the tile of that index lies, if it is held: its first cell says which one is."""
+    place = index % layout.windows[window, TILES]
+    first = asked.block + HEADER_CELLS + layout.groups[asked.group, VECTOR_CELLS]
+    return first + layout.windows[window, FIRST_CELL] + place * layout.windows[window, TILE_CELLS]
+
+
+@kernel
+def fresh_until_us(layout: Layout, cells: Cells, asked: Asked) -> int:
+    """Return the last time at which every feature still is what it is at the time asked for."""
+    end_us = ALWAYS_US
+    before = span_before(layout, cells, asked)
+    for w in range(layout.groups[asked.group, FIRST_WINDOW], layout.groups[asked.group, END_WINDOW]):
+        width_us, tile_us = layout.windows[w, WIDTH_US], layout.windows[w, TILE_US]
+        span = since(cells, before, asked.at_us - width_us)
+        if span.first < span.end:
+            end_us = min(end_us, cells.ints[span.ring + span.first * span.stride] + width_us)
+        if cells.ints[asked.block + 7] > 0 and layout.windows[w, TILES] > 0:
+            first, last = (asked.at_us - width_us) // tile_us, (asked.at_us - 1) // tile_us
+            for index in range(max(first, last - layout.windows[w, TILES] + 1), last + 1):
+                if cells.ints[tile_at(layout, asked, w, index)] == index:
+                    end_us = min(end_us, (index + 1) * tile_us - 1 + width_us)
+                    break
+    return asked.at_us if _moves(layout, asked.group) else end_us
+
+
+@kernel
+def _moves(layout: Layout, group: int) -> bool:
+    """Say whether a group has a feature that changes as time goes by though nothing leaves a window."""
+    for f in range(layout.groups[group, FIRST_FEATURE], layout.groups[group, END_FEATURE]):
+        code = layout.features[f, CODE]
+        if code in (SINCE, DECAYED_SUM, DECAYED_MEAN):
+            return True
+    return False
+
+
+__all__ = ["Asked", "Span", "fresh_until_us", "group_values", "since", "span_before", "tile_at", "value_of"]
