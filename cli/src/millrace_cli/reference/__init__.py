@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from millrace_cli.reference import asyncapi, messages, metrics, settings, topics
+from millrace_cli.reference import asyncapi, features, messages, metrics, settings, topics
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "topics.md": topics.page,
     "messages.md": messages.page,
+    "features.md": features.page,
     "settings.md": settings.page,
     "metrics.md": metrics.page,
     "asyncapi.json": asyncapi.document,
