@@ -1,9 +1,10 @@
 """The two guarded calls, as Lua and as bytes. They run on Redis 6.2 or later."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from hashlib import sha1
 
-from millrace_common.online.resp import bulks, command
+from millrace_common.online.resp import bulks
 
 KEYS_PER_LOAD_MAX = 1_000
 """Of one script call: Lua cannot unpack more than about 7,000 arguments, and a long script keeps readers waiting."""
@@ -43,27 +44,25 @@ return 1
 """
 
 
-def loading(script: bytes) -> bytes:
-    """Return the command that makes a node know a script."""
-    return command(b"SCRIPT", b"LOAD", script)
-
-
 def load_call(cursor_key: bytes, keys: Sequence[str], left: bytes) -> bytes:
     """Return the bytes of one guarded load."""
-    head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % (len(keys) + 5, _LOAD_SHA)
     words = bulks((b"%d" % (len(keys) + 1), cursor_key, *map(str.encode, keys), left))
-    return b"".join((head, *words))
+    return b"".join((b"*%d\r\n" % (len(words) + 2), _by_sha(LOAD), *words))
 
 
 def write_call(cursor_key: bytes, values: Mapping[str, bytes], before_after: tuple[bytes, bytes], ttl: bytes) -> bytes:
     """Return the bytes of one guarded write."""
-    head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % (2 * len(values) + 7, _WRITE_SHA)
     words = bulks((b"%d" % (len(values) + 1), cursor_key, *map(str.encode, values), *before_after, ttl))
-    return b"".join((head, *words, *bulks(values.values())))
+    words += bulks(values.values())
+    return b"".join((b"*%d\r\n" % (len(words) + 2), _by_sha(WRITE), *words))
 
 
-def _sha(script: bytes) -> bytes:
-    return sha1(script, usedforsecurity=False).hexdigest().encode()
+def in_full(data: bytes, script: bytes) -> bytes:
+    """Return a call with the script itself in it, for a node that does not know it; it does from then on."""
+    return data.replace(_by_sha(script), b"".join(bulks((b"EVAL", script))), 1)
 
 
-_LOAD_SHA, _WRITE_SHA = _sha(LOAD), _sha(WRITE)
+@cache
+def _by_sha(script: bytes) -> bytes:
+    sha = sha1(script, usedforsecurity=False).hexdigest()
+    return b"".join(bulks((b"EVALSHA", sha.encode())))

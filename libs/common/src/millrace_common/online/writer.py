@@ -145,13 +145,12 @@ class OnlineWriter:
         return await self._replies([Call(slot.tag, data)], scripts.WRITE) == [1]
 
     async def _replies(self, calls: Sequence[Call], script: bytes | None = None) -> list[Reply]:
-        """Return the replies of calls, of which none is an error; a node that does not know `script` is told."""
+        """Return the replies of calls, of which none is an error; a node that does not know `script` gets it."""
 
         async def asked() -> list[Reply]:
             replies = await self._nodes.ask(calls)
             if script is not None and any(_is_unknown(reply) for reply in replies):
-                await self._nodes.ask([Call(tag, scripts.loading(script)) for tag in {call.tag for call in calls}])
-                replies = await self._nodes.ask(calls)
+                replies = await self._nodes.ask([Call(tag, scripts.in_full(data, script)) for tag, data in calls])
             for reply in replies:
                 if isinstance(reply, ReplyError):
                     raise reply
