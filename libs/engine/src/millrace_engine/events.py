@@ -16,7 +16,7 @@ from millrace.refusals import Parked, Refused
 from millrace.spec import Deployment, EventSpec, FieldSpec, Scalar
 from millrace_engine.contracts import EPOCH, Shape, diagnose, document, shape_of
 
-Convert = Callable[[Scalar | datetime], Scalar]
+Convert = Callable[[Any], Scalar]
 
 
 class _Peek(msgspec.Struct):
@@ -67,7 +67,7 @@ class Contract:
         Written as JSON, each is then the object of its fields in the contract's order.
         """
         for name, convert in self.replaced:
-            _set(events, name, [value if value is None else convert(value) for value in column(events, name)])
+            _set(events, name, map(convert, column(events, name)))
         _set(events, "type", repeat(msgspec.UNSET))
 
     def event(self, value: bytes, ce_id: str | None) -> Event:
@@ -93,7 +93,7 @@ class Contract:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns(Mapping[str, Sequence[Scalar]]):
+class FieldColumns(Mapping[str, Sequence[Scalar]]):
     """The fields of stored events, column by column; each is made when it is asked for."""
 
     spec: EventSpec
@@ -232,5 +232,13 @@ def _contract(spec: EventSpec) -> Contract:
 
 def _conversion(field: FieldSpec) -> tuple[Convert, ...]:
     if field.dtype == "datetime":
-        return (microseconds,)
-    return (personal_hash,) if field.pii == "hash" else ()
+        return (_stored_time,)
+    return (_stored_hash,) if field.pii == "hash" else ()
+
+
+def _stored_time(value: Any) -> Scalar:
+    return value * 1_000 if type(value) is int else None if value is None else microseconds(value)
+
+
+def _stored_hash(value: Scalar) -> Scalar:
+    return None if value is None else personal_hash(value)

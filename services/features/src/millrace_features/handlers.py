@@ -5,21 +5,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from millrace_common.bus import Publisher
 from millrace_common.codec import dead_letter
-from millrace_common.errors import Misconfigured, Parked, Refused
+from millrace_common.errors import Misconfigured, Parked
 from millrace_common.metrics import DEAD_LETTERS, FEATURES_EVENTS
-from millrace_common.records import Batch, Outgoing, Record, TopicPartition
+from millrace_common.records import Batch, Outgoing, TopicPartition
 from millrace_common.service import Outcome
 from millrace_common.slots import Cursor, Slot
 from millrace_common.topics import RAW_DATA
-from millrace_engine.entity import Rows
 from millrace_engine.events import Events
-from millrace_engine.groups import Unreadable
+from millrace_engine.steps import APPLIED, COUNTED, DUPLICATE, LATE
+from millrace_engine.table import EntityTable
+from millrace_engine.values import Unreadable
 from millrace_features.core import outputs
 from millrace_features.core.feeds import Feed, Feeds
-from millrace_features.core.intake import Arrival, Intake
-from millrace_features.core.shard import Shard
+from millrace_features.core.intake import Admitted, Intake
+from millrace_features.core.lots import Lot
+from millrace_features.core.outputs import Arrival
+from millrace_features.core.rows import compile_rows
+from millrace_features.core.shard import Shard, Stepped
 
 
 class Online(Protocol):
@@ -52,11 +58,24 @@ class Online(Protocol):
 
 @dataclass(slots=True)
 class _Judged:
-    """What became of one batch."""
+    """What became of one batch. `aside` never comes to be judged; `copies` and `results` are by place in the batch."""
 
-    publish: list[Outgoing] = field(default_factory=list)
+    results: list[Outgoing | None]
+    aside: list[Outgoing] = field(default_factory=list)
+    copies: dict[int, list[Outgoing]] = field(default_factory=dict)
     tally: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+
+    def published(self) -> list[Outgoing]:
+        """Return everything to publish: what was set aside, then in log order the copies of an event and its result."""
+        found = self.aside
+        if not self.copies:
+            return found + [result for result in self.results if result is not None]
+        for place, result in enumerate(self.results):
+            found += self.copies.get(place, ())
+            if result is not None:
+                found.append(result)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +97,8 @@ class Features:
     + parked + moved + replayed. `copies` were sent to other entities' topics and count there as `copies_<result>`."""
     _shards: dict[TopicPartition, dict[str, Shard]] = field(default_factory=dict)
     _intakes: dict[str, Intake] = field(default_factory=dict)
+    _ends: list[int] = field(default_factory=list)
+    """Of raw-data's partitions, as far as they are known."""
 
     # --- where the subscriptions stand (Cursors) ---------------------------------------------------------------------
     async def start(self, at: TopicPartition, committed: int | None) -> int | None:
@@ -113,102 +134,107 @@ class Features:
         plan = self.feeds.by_topic[at.topic].plans[entity_type]
         slot = Slot(at.topic, entity_type, at.partition, plan.set.hex())
         cursor = await self.online.take(slot, committed)
-        return Shard(slot, plan, cursor, dict(cursor.marks) if cursor else {})
+        spine = at.topic == RAW_DATA.name
+        writers = {spec.type: compile_rows(plan, spec, spine=spine) for spec in plan.events}
+        marks = dict(cursor.marks) if cursor else {}
+        return Shard(slot, plan, writers, EntityTable(plan, at.partition), cursor, marks)
 
     # --- one batch ---------------------------------------------------------------------------------------------------
     async def on_batch(self, batch: Batch) -> Outcome:
         """Handle records of raw-data, or copies on the topic of another entity."""
-        judged, shards = _Judged(), self._shards[batch.at]
-        arrivals = self._admitted(batch, shards, judged)
-        await self._load(shards, arrivals)
-        for arrival in arrivals:
-            self._judge(arrival, shards[arrival.entity_type], judged)
+        judged, shards = _Judged([None] * len(batch.records)), self._shards[batch.at]
+        admitted = await self._admitted(batch, shards)
+        self._set_aside(batch, admitted, judged)
+        for name, shard in shards.items():
+            await self._judge(shard, [lot for lot in admitted.lots if lot.entity_type == name], judged)
 
         async def apply() -> None:
             for shard in shards.values():
                 for values, cursor in shard.writes(batch.records[0].offset, batch.end):
                     await self.online.write(shard.slot, values, cursor)
-                shard.evict(self.entities_max)
+                shard.table.evict(self.entities_max)
             self._count(batch, judged)
 
-        return Outcome(judged.publish, apply)
+        return Outcome(judged.published(), apply)
 
-    def _admitted(self, batch: Batch, shards: Mapping[str, Shard], judged: _Judged) -> list[Arrival]:
-        """Return the events that are to be judged here; what moves or is refused goes to `judged`."""
-        intake, arrivals = self._intakes[batch.at.topic], []
-        for record in batch.records:
-            try:
-                arrival = intake.admit(record)
-            except Refused as refusal:
-                self._refuse(record, refusal, judged)
-                continue
-            except Parked as newer:
-                judged.publish.append(outputs.parked(record, str(newer)))
+    async def _admitted(self, batch: Batch, shards: Mapping[str, Shard]) -> Admitted:
+        """Return what a batch holds; the ends of raw-data are asked for where a copy claims to come from past them."""
+        intake = self._intakes[batch.at.topic]
+        known = {name: shard.table.slots for name, shard in shards.items()}
+        admitted = intake.admit(batch, known, self._ends)
+        if admitted.has_unborn:
+            self._ends[:] = await self.publisher.ends(RAW_DATA.name)
+            admitted = intake.admit(batch, known, self._ends)
+        return admitted
+
+    def _set_aside(self, batch: Batch, admitted: Admitted, judged: _Judged) -> None:
+        """Note what is not judged here: dead letters, parked events, and those of other partitions."""
+        aside: dict[int, Outgoing] = {}
+        for place, why in admitted.refused.items():
+            record = batch.records[place]
+            if isinstance(why, Parked):
+                aside[place] = outputs.parked(record, str(why))
                 judged.tally["parked"] += 1
                 continue
-            if not arrival.is_home:
-                judged.publish.append(outputs.moved(arrival))
-                judged.tally["moved"] += 1
-            elif shards[arrival.entity_type].takes(arrival):
-                arrivals.append(arrival)
-            else:
-                judged.tally["replayed"] += 1
-        return arrivals
+            aside[place] = dead_letter(record, why, service_version=self.version)
+            judged.tally["dead"] += 1
+            judged.reasons[why.reason] += 1
+        for lot, homes in admitted.moving:
+            judged.tally["moved"] += len(lot)
+            for i, home in homes.items():
+                aside[lot.places[i]] = outputs.moved(Arrival(lot, i), home)
+        judged.aside = [aside[place] for place in sorted(aside)]
 
-    def _refuse(self, record: Record, refusal: Refused, judged: _Judged) -> None:
-        judged.publish.append(dead_letter(record, refusal, service_version=self.version))
-        judged.tally["dead"] += 1
-        judged.reasons[refusal.reason] += 1
-
-    async def _load(self, shards: Mapping[str, Shard], arrivals: Sequence[Arrival]) -> None:
-        unknown: dict[str, dict[str, None]] = {}
-        for arrival in arrivals:
-            if arrival.entity_id not in shards[arrival.entity_type].states:
-                unknown.setdefault(arrival.entity_type, {})[arrival.entity_id] = None
-        for entity_type, ids in unknown.items():
-            shard = shards[entity_type]
-            entities = list(ids)
-            values = await self.online.load(shard.slot, [key for entity in entities for key in shard.keys(entity)])
+    async def _judge(self, shard: Shard, lots: Sequence[Lot], judged: _Judged) -> None:
+        new = shard.new(lots)
+        judged.tally["replayed"] += sum(map(len, lots)) - sum(map(len, new))
+        if not new:
+            return
+        unknown = shard.unknown(new)
+        if unknown:
+            values = await self.online.load(shard.slot, [key for entity in unknown for key in shard.keys(entity)])
             try:
-                shard.fill(entities, values)
+                shard.fill(unknown, values)
             except Unreadable as error:
                 raise Misconfigured(f"{shard.slot.tag}: {error}; point REDIS_URL at an empty store") from error
+        for stepped in shard.step(new):
+            self._publish(stepped, judged)
 
-    def _judge(self, arrival: Arrival, shard: Shard, judged: _Judged) -> None:
-        state = shard.states[arrival.entity_id]
-        step = shard.plan.step(
-            state, arrival.event, arrival.event_id, arrival.record.offset, append_time_us=arrival.append_time_us
-        )
-        match step.verdict:
-            case "applied":
-                judged.tally["replayed"] += 1
-            case "duplicate":
-                judged.tally["duplicates"] += 1
-            case "late":
-                judged.tally["late"] += 1
-                lost = outputs.row(arrival, shard.plan.missing(), late=True) if shard.plan.copies else None
-                judged.publish.append(lost or outputs.late(arrival))
-            case "counted":
-                shard.dirty[arrival.entity_id] = None
-                self._publish(arrival, step.groups, judged)
+    def _publish(self, stepped: Stepped, judged: _Judged) -> None:
+        """Note what comes of events that were judged: of one class, in log order."""
+        lot, tally = stepped.lot, judged.tally
+        verdicts = stepped.steps.verdicts
+        tally["replayed"] += int(np.count_nonzero(verdicts == APPLIED))
+        tally["duplicates"] += int(np.count_nonzero(verdicts == DUPLICATE))
+        self._publish_late(stepped.of(LATE), judged)
+        counted = stepped.of(COUNTED)
+        on_raw_data = lot.records[0].topic == RAW_DATA.name
+        if on_raw_data and self.feeds.forwards[lot.spec.type]:
+            for i, place in enumerate(counted.lot.places):
+                judged.copies[place] = list(outputs.copies(Arrival(counted.lot, i), self.feeds))
+                tally["copies"] += len(judged.copies[place])
+        if on_raw_data and lot.spec.refers_to:
+            for i, place in enumerate(counted.lot.places):
+                judged.copies.setdefault(place, []).extend(outputs.labels(Arrival(counted.lot, i), self.feeds))
+            tally["labels"] += len(counted.lot)
+            return
+        tally["rows"] += len(counted.lot)
+        for place, row in zip(counted.lot.places, counted.rows(), strict=True):
+            judged.results[place] = row
 
-    def _publish(self, arrival: Arrival, groups: Rows, judged: _Judged) -> None:
-        if arrival.record.topic == RAW_DATA.name:
-            forwarded = list(outputs.copies(arrival, self.feeds))
-            judged.publish += forwarded
-            judged.tally["copies"] += len(forwarded)
-        if arrival.event.spec.refers_to and arrival.record.topic == RAW_DATA.name:
-            judged.publish += outputs.labels(arrival, self.feeds)
-            judged.tally["labels"] += 1
-        else:
-            judged.publish.append(outputs.row(arrival, groups))
-            judged.tally["rows"] += 1
+    def _publish_late(self, late: Stepped, judged: _Judged) -> None:
+        """Note events that came too late: for their own entity they are set aside, for another one its row says so."""
+        judged.tally["late"] += len(late.lot)
+        rows = late.rows(late=True) if late.lot and not late.writer.spine else None
+        for i, place in enumerate(late.lot.places):
+            judged.results[place] = rows[i] if rows else outputs.late(Arrival(late.lot, i))
 
     def _count(self, batch: Batch, judged: _Judged) -> None:
         judged.tally["in"] = len(batch.records)
         prefix = "" if batch.at.topic == RAW_DATA.name else "copies_"
         for result, n in judged.tally.items():
-            self.counts[prefix + result] += n
-            FEATURES_EVENTS.labels(prefix + result).inc(n)
+            if n:
+                self.counts[prefix + result] += n
+                FEATURES_EVENTS.labels(prefix + result).inc(n)
         for reason, n in judged.reasons.items():
             DEAD_LETTERS.labels(batch.at.topic, reason).inc(n)

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from millrace.spec import Deployment, LabelSpec
+from millrace.spec import Deployment, EventSpec, LabelSpec
 from millrace_common.topics import RAW_DATA, by_entity
 from millrace_engine.entity import EntityPlan, compile_entity
-from millrace_engine.events import Event
 from millrace_engine.expressions import Evaluate, compile_scalar
 
 
@@ -25,11 +24,13 @@ class Feed:
         known = [reach for reach in reaches if reach is not None]
         return max(known, default=0) if len(known) == len(reaches) else None
 
-    def entity_of(self, event: Event) -> tuple[str, str]:
-        """Return the type and id of the entity that an event on this topic is about."""
-        if self.by is None:
-            return event.spec.entity_type, event.entity_id
-        return next(iter(self.plans)), event.entity_of(self.by)
+    def entity_type_of(self, spec: EventSpec) -> str:
+        """Return the type of the entity that events of a class are about on this topic."""
+        return spec.entity_type if self.by is None else next(iter(self.plans))
+
+    def takes(self, spec: EventSpec) -> bool:
+        """Say whether events of a class belong on this topic."""
+        return any(event.type == spec.type for event in self.plans[self.entity_type_of(spec)].events)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,89 +1,200 @@
-"""What a record is: an event of this partition, one that must move, or none."""
+"""What the records of a batch are: events of this partition, ones that must move, or none.
 
-from dataclasses import dataclass
+Every record goes the same way. For one that is plainly ordinary (of a class that its header or its value names, and
+without word of where it was before) the first steps are taken at a glance; whatever is odd is looked at closely.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
-from millrace_common.errors import Refused
-from millrace_common.ids import event_id_at, label_event_id
-from millrace_common.keys import partition_of
-from millrace_common.records import Record
+from millrace_common.errors import Parked, Refused
+from millrace_common.records import Batch, Record
 from millrace_common.topics import EVENT_BYTES_MAX
-from millrace_engine.events import Event, Events
+from millrace_engine.events import PEEK, UNDECODABLE, Contract, Events, column
 from millrace_features.core.feeds import Feed
-from millrace_features.core.origin import EVENT_ID, Origin, origin_of
+from millrace_features.core.lots import Lot
+from millrace_features.core.origin import MOVED, Origin, origin_of
 
 RECORD_BYTES_MAX = EVENT_BYTES_MAX + (64 << 10)
 """An event, its key and its headers: those of a move or a copy repeat its ids."""
-_CANONICAL = msgspec.json.Encoder(order="sorted")
+UNBORN = "unborn-origin"
+_PLAIN_KEY_BYTES_MAX = 1_024
+_KEY, _VALUE, _HEADERS = attrgetter("key"), attrgetter("value"), attrgetter("headers")
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An event that keeps its contract, and the entity it is about on this topic. `home` is that entity's partition."""
+class Opened(NamedTuple):
+    """An event that keeps its contract, as it was sent."""
 
-    record: Record
-    event: Event
-    event_id: str
-    entity_type: str
-    entity_id: str
-    home: int
+    contract: Contract
+    event: msgspec.Struct
     origin: Origin | None
 
-    @property
-    def is_home(self) -> bool:
-        """Say whether it lies in its entity's partition."""
-        return self.record.partition == self.home
+
+@dataclass(slots=True)
+class Admitted:
+    """What a batch holds. `lots`: the events of this partition; `moving`: those of others.
+
+    `refused`, by place: records that are no event of any partition, with the reasons of the contract check and
+    `too-large`, `malformed-move`, `unborn-origin`, `not-a-copy`, `future`, `misplaced`, or Parked.
+    """
+
+    lots: list[Lot] = field(default_factory=list)
+    moving: list[tuple[Lot, Mapping[int, int]]] = field(default_factory=list)
+    """With the home of each, by index."""
+    refused: dict[int, Refused | Parked] = field(default_factory=dict)
 
     @property
-    def append_time_us(self) -> int:
-        """Return when it first came."""
-        return self.record.append_time_us if self.origin is None else self.origin.append_time_us
+    def has_unborn(self) -> bool:
+        """Say whether a copy claims an origin past what is known of raw-data."""
+        return any(isinstance(why, Refused) and why.reason == UNBORN for why in self.refused.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """The check of one topic's records."""
+    """The check of one topic's records. `partitions` is how many raw-data has.
+
+    Without `at_a_glance` every record is looked at closely, and nothing else differs.
+    """
 
     events: Events
     feed: Feed
     partitions: int
+    at_a_glance: bool = True
+    _named: Mapping[tuple[bytes | None, bytes | None], Contract] = field(init=False)
+    """Classes by the headers `ce_type` and `ce_dataschema`."""
+    _only: Contract | None = field(init=False)
 
-    def admit(self, record: Record) -> Arrival:
-        """Return the event in a record.
+    def __post_init__(self) -> None:
+        contracts = self.events.contracts.values() if self.at_a_glance and self.feed.by is None else ()
+        named: dict[tuple[bytes | None, bytes | None], Contract] = {}
+        for contract in contracts:
+            type_ = contract.spec.type.encode()
+            named[type_, None] = named[type_, b"%b/%d" % (type_, contract.spec.version)] = contract
+        object.__setattr__(self, "_named", named)
+        object.__setattr__(self, "_only", next(iter(contracts)) if len(contracts) == 1 else None)
 
-        Raises Parked, and Refused with the reasons of the contract check or `too-large`, `malformed-move`,
-        `not-a-copy`, `future`, `misplaced`.
+    def admit(self, batch: Batch, known: Mapping[str, Mapping[str, int]], ends: Sequence[int]) -> Admitted:
+        """Return the events in a batch.
+
+        `known[entity type]` holds entities that are known to be at home here, `ends` the ends of raw-data's partitions.
         """
+        admitted = Admitted()
+        plain = self._plain(batch.records)
+        lots = [plain] if plain is not None else self._sorted(batch.records, ends, admitted)
+        for lot in lots:
+            lot.complete(batch.records)
+            homes = lot.homes(known[lot.entity_type], self.partitions, batch.at.partition)
+            _part(lot, lot.future(), homes, admitted)
+        return admitted
+
+    def _sorted(self, records: Sequence[Record], ends: Sequence[int], admitted: Admitted) -> list[Lot]:
+        """Return the events in records by class; note what is refused."""
+        lots: dict[str, Lot] = {}
+        for place, record in enumerate(records):
+            try:
+                contract, event, origin = self._glance(record) or self._open(record, ends)
+            except (Refused, Parked) as refusal:
+                admitted.refused[place] = refusal
+                continue
+            lot = lots.get(contract.spec.type)
+            if lot is None:
+                lot = lots[contract.spec.type] = Lot.of(contract, self.feed)
+            lot.places.append(place)
+            lot.events.append(event)
+            if origin is not None:
+                lot.origins[place] = origin
+        return list(lots.values())
+
+    def _plain(self, records: Sequence[Record]) -> Lot | None:
+        """Return the lot of a whole batch without headers, all of the only class there is; None where it is none."""
+        contract, values = self._only, list(map(_VALUE, records))
+        if contract is None or None in values or any(map(_HEADERS, records)):
+            return None
+        longest_key = max(map(len, filter(None, map(_KEY, records))), default=0)
+        if max(map(len, values)) > EVENT_BYTES_MAX or longest_key > _PLAIN_KEY_BYTES_MAX:
+            return None
+        try:
+            events = list(map(contract.decoder.decode, values))
+        except UNDECODABLE:
+            return None
+        if not {UNSET, contract.spec.type}.issuperset(column(events, "type")):
+            return None
+        lot = Lot.of(contract, self.feed)
+        lot.places, lot.events = list(range(len(records))), events
+        return lot
+
+    def _glance(self, record: Record) -> Opened | None:
+        """Return the event of a record that is plainly ordinary; None where that takes a closer look."""
+        contract = self._contract(record)
+        if contract is None:
+            return None
+        try:
+            event = contract.decoder.decode(record.value or b"")
+        except UNDECODABLE:
+            return None
+        type_ = event.type  # type: ignore[attr-defined]  # every event class has it
+        return Opened(contract, event, None) if type_ is UNSET or type_ == contract.spec.type else None
+
+    def _contract(self, record: Record) -> Contract | None:
+        value, key, headers = record.value, record.key, record.headers
+        if value is None or len(value) > EVENT_BYTES_MAX or (key is not None and len(key) > _PLAIN_KEY_BYTES_MAX):
+            return None
+        if not headers:
+            return self._only or self._peek(value)
+        stated = dict(headers)
+        if MOVED in stated or record.size_bytes > RECORD_BYTES_MAX:
+            return None
+        return self._named.get((stated.get("ce_type"), stated.get("ce_dataschema")))
+
+    def _peek(self, value: bytes) -> Contract | None:
+        try:
+            type_ = PEEK.decode(value).type
+        except UNDECODABLE:
+            return None
+        return None if type_ is UNSET else self._named.get((type_.encode(), None))
+
+    def _open(self, record: Record, ends: Sequence[int]) -> Opened:
+        """Look at a record closely. Raises Refused and Parked."""
         _refuse_large(record)
         origin = origin_of(record)
-        if origin is None and self.feed.by is not None:
+        if origin is not None:
+            _refuse_unborn(origin, ends)
+        elif self.feed.by is not None:
             raise Refused("not-a-copy", f"{record.topic} is written by features alone")
-        event = self.events.check(
-            record.value or b"",
-            ce_type=record.header("ce_type"),
-            ce_id=record.header("ce_id"),
-            ce_dataschema=record.header("ce_dataschema"),
-            ce_time=record.header("ce_time"),
+        value = record.value or b""
+        contract = self.events.contract(
+            value, ce_type=record.header("ce_type"), ce_dataschema=record.header("ce_dataschema")
         )
-        entity_type, entity_id = self.feed.entity_of(event)
-        home = partition_of(entity_id, self.partitions)
-        arrival = Arrival(record, event, _event_id(record, event, origin), entity_type, entity_id, home, origin)
-        _refuse_future(arrival)
-        if origin is not None and not arrival.is_home:
-            raise Refused("misplaced", f"a copy of {entity_type} {entity_id} lies outside partition {home}")
-        return arrival
+        if not self.feed.takes(contract.spec):
+            raise Refused("not-a-copy", f"no `{contract.spec.type}` is copied to {record.topic}")
+        return Opened(contract, contract.decode(value), origin)
 
 
-def _event_id(record: Record, event: Event, origin: Origin | None) -> str:
-    """Return the id that an event has wherever it lies: stated, kept from where it lay, or made (CONTRACTS, Ids)."""
-    if origin is not None and (kept := record.header(EVENT_ID)):
-        return kept
-    if event.id is not None:
-        return event.id
-    if event.spec.refers_to:
-        return label_event_id(event.spec.type, event.entity_id, _CANONICAL.encode(dict(event.fields)).decode())
-    return event_id_at(record.topic, record.partition, record.offset)
+def _part(lot: Lot, future: Mapping[int, Refused], homes: Mapping[int, int], admitted: Admitted) -> None:
+    """Part a lot into what is at home, what must move, and what is refused. `homes` of those that are not at home."""
+    if not future and not homes:
+        admitted.lots.append(lot)
+        return
+    admitted.refused |= {lot.places[i]: refusal for i, refusal in future.items()}
+    moving = []
+    for i, home in homes.items():
+        if i in future:
+            continue
+        if lot.places[i] in lot.origins:
+            where = f"a copy of {lot.entity_type} {lot.entity_ids[i]} lies outside partition {home}"
+            admitted.refused[lot.places[i]] = Refused("misplaced", where)
+        else:
+            moving.append(i)
+    staying = [i for i in range(len(lot)) if i not in future and i not in homes]
+    if staying:
+        admitted.lots.append(lot.kept(staying))
+    if moving:
+        admitted.moving.append((lot.kept(moving), {k: homes[i] for k, i in enumerate(moving)}))
 
 
 def _refuse_large(record: Record) -> None:
@@ -92,12 +203,9 @@ def _refuse_large(record: Record) -> None:
         raise Refused("too-large", f"{record.size_bytes} bytes with key and headers; the limit is {RECORD_BYTES_MAX}")
 
 
-def _refuse_future(arrival: Arrival) -> None:
-    spec = arrival.event.spec
-    ahead_us = arrival.event.time_us - arrival.append_time_us
-    if ahead_us > spec.max_future_us:
-        raise Refused(
-            "future",
-            f"{ahead_us / 1e6:.3f} s after the broker took it; at most {spec.max_future_us / 1e6:g} s",
-            field=spec.time_field,
-        )
+def _refuse_unborn(origin: Origin, ends: Sequence[int]) -> None:
+    """Refuse an origin that raw-data does not have yet: as a mark it would silence the copies that are to come."""
+    end = ends[origin.partition] if origin.partition < len(ends) else 0
+    if origin.offset >= end:
+        where = f"{origin.partition}/{origin.offset} lies past its end at {end}"
+        raise Refused(UNBORN, f"the origin raw-data/{where}", field=MOVED)

@@ -28,9 +28,9 @@ def origin_of(record: Record) -> Origin | None:
     >>> origin_of(Record("raw-data", 0, 9, None, b"", ((MOVED, b"raw-data/3/17/1700"),), 0))
     Origin(partition=3, offset=17, append_time_us=1700)
     """
-    if not any(name == MOVED for name, _ in record.headers):
+    text = record.header(MOVED) if record.headers else None
+    if text is None:
         return None
-    text = record.header(MOVED) or ""
     found = _PLACE.fullmatch(text)
     if found is None:
         raise Refused(
@@ -40,9 +40,11 @@ def origin_of(record: Record) -> Origin | None:
     return Origin(partition, offset, append_time_us)
 
 
-def copied(record: Record, origin: Origin | None, event_id: str) -> Headers:
-    """Return the headers of a copy of `record`: its own, where it lies now, and the event id that it keeps."""
-    append_time_us = record.append_time_us if origin is None else origin.append_time_us
+def copied(record: Record, append_time_us: int, event_id: str) -> Headers:
+    """Return the headers of a copy of `record`: its own, where it lies now, and the event id that it keeps.
+
+    `append_time_us`: when the event first came.
+    """
     place = f"{record.topic}/{record.partition}/{record.offset}/{append_time_us}"
     kept = tuple(header for header in record.headers if header[0] not in (MOVED, EVENT_ID))
     return (*kept, (MOVED, place.encode()), (EVENT_ID, event_id.encode()))

@@ -1,73 +1,94 @@
-"""What features publishes: rows, labels, copies, and what did not count."""
+"""What features publishes beside rows: labels, copies, and what did not count."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from millrace.spec import EventSpec, Scalar
 from millrace_common.codec import encode
-from millrace_common.ids import label_id, row_id
-from millrace_common.messages import FeatureRow, Label, Position
+from millrace_common.ids import label_id
+from millrace_common.messages import Label, Position
 from millrace_common.records import Headers, Outgoing, Record
 from millrace_common.topics import LATE, PARKED, RAW_DATA
-from millrace_engine.entity import Rows
+from millrace_engine.events import key_texts
 from millrace_features.core.feeds import Feeds
-from millrace_features.core.intake import Arrival
+from millrace_features.core.lots import Lot
 from millrace_features.core.origin import copied
 
 
-def row(arrival: Arrival, groups: Rows, *, late: bool = False) -> Outgoing:
-    """Return the entity's feature row at an event; the row of the event's own entity carries its fields."""
-    event, record = arrival.event, arrival.record
-    spine = record.topic == RAW_DATA.name
-    message = FeatureRow(
-        row_id=row_id(arrival.entity_type, event.spec.type, arrival.event_id, groups),
-        event_type=event.spec.type,
-        event_id=arrival.event_id,
-        entity_type=arrival.entity_type,
-        entity_id=arrival.entity_id,
-        spine=spine,
-        event_time_us=event.time_us,
-        append_time_us=arrival.append_time_us,
-        source=_position(record),
-        late=late,
-        groups=groups,
-        fields=dict(event.fields) if spine else None,
-    )
-    return encode(message, cause_offset=record.offset)
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One event of a lot, for what is said of few."""
+
+    lot: Lot
+    index: int
+
+    @property
+    def record(self) -> Record:
+        """Return it as it was read."""
+        return self.lot.records[self.index]
+
+    @property
+    def spec(self) -> EventSpec:
+        """Return its class."""
+        return self.lot.spec
+
+    @property
+    def event_id(self) -> str:
+        """Return its id."""
+        return self.lot.event_ids[self.index]
+
+    @property
+    def entity_id(self) -> str:
+        """Return what it is about on this topic."""
+        return self.lot.entity_ids[self.index]
+
+    @property
+    def append_time_us(self) -> int:
+        """Return when it first came."""
+        return int(self.lot.appends_us[self.index])
+
+    @property
+    def fields(self) -> Mapping[str, Scalar]:
+        """Return its fields as they are stored."""
+        event = self.lot.events[self.index]
+        return {field.name: getattr(event, field.name) for field in self.spec.fields}
 
 
 def labels(arrival: Arrival, feeds: Feeds) -> Iterator[Outgoing]:
     """Yield the labels that are seen in an event."""
-    event, record = arrival.event, arrival.record
-    for spec, evaluate in feeds.labels[event.spec.type]:
+    record, fields = arrival.record, arrival.fields
+    for spec, evaluate in feeds.labels[arrival.spec.type]:
         message = Label(
             label_id=label_id(spec.name, arrival.event_id),
             name=spec.name,
             event_type=spec.event,
-            event_id=event.entity_id,
+            event_id=arrival.entity_id,
             source_event_id=arrival.event_id,
-            value=evaluate({}, event.fields),
-            seen_time_us=event.time_us,
+            value=evaluate({}, fields),
+            seen_time_us=int(arrival.lot.times_us[arrival.index]),
             append_time_us=arrival.append_time_us,
-            source=_position(record),
+            source=Position(topic=record.topic, partition=record.partition, offset=record.offset),
         )
         yield encode(message, cause_offset=record.offset)
 
 
 def copies(arrival: Arrival, feeds: Feeds) -> Iterator[Outgoing]:
     """Yield the copies of a counted event for the other entities that it names; a missing name has no copy."""
-    event = arrival.event
-    for forward in feeds.forwards[event.spec.type]:
-        if all(event.fields[name] is not None for name in forward.by):
-            yield _copy(arrival, forward.topic, event.entity_of(forward.by), None)
+    event = arrival.lot.events[arrival.index]
+    for forward in feeds.forwards[arrival.spec.type]:
+        if all(getattr(event, name) is not None for name in forward.by):
+            (entity_id,) = key_texts([event], forward.by)
+            yield _copy(arrival, forward.topic, entity_id, None)
 
 
-def moved(arrival: Arrival) -> Outgoing:
+def moved(arrival: Arrival, home: int) -> Outgoing:
     """Return an event that lies in another entity's partition, as it is to lie in its own."""
-    return _copy(arrival, RAW_DATA.name, arrival.entity_id, arrival.home)
+    return _copy(arrival, RAW_DATA.name, arrival.entity_id, home)
 
 
 def late(arrival: Arrival) -> Outgoing:
     """Return an event that came too late for its own entity, as it came, with the reason."""
-    record, spec = arrival.record, arrival.event.spec
+    record, spec = arrival.record, arrival.spec
     why = _why(record, "late", f"more than {spec.lateness_us / 1e6:g} s behind the newest {spec.type} of its entity")
     return Outgoing(
         LATE.name, arrival.entity_id.encode(), record.value, record.headers + why, cause_offset=record.offset
@@ -84,12 +105,8 @@ def parked(record: Record, detail: str) -> Outgoing:
 
 def _copy(arrival: Arrival, topic: str, key: str, partition: int | None) -> Outgoing:
     record = arrival.record
-    headers = copied(record, arrival.origin, arrival.event_id)
+    headers = copied(record, arrival.append_time_us, arrival.event_id)
     return Outgoing(topic, key.encode(), record.value, headers, partition, cause_offset=record.offset)
-
-
-def _position(record: Record) -> Position:
-    return Position(topic=record.topic, partition=record.partition, offset=record.offset)
 
 
 def _why(record: Record, reason: str, detail: str) -> Headers:

@@ -1,37 +1,90 @@
 """The cached state of one slot: what this process knows of its entities, and how far it is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 
+import numpy as np
+from numpy.typing import NDArray
+
+from millrace_common.records import Outgoing
 from millrace_common.slots import Cursor, Slot
-from millrace_engine.entity import EntityPlan, EntityState
-from millrace_features.core.intake import Arrival
+from millrace_engine.entity import EntityPlan
+from millrace_engine.steps import EventColumns, Steps
+from millrace_engine.table import EntityTable
+from millrace_features.core.lots import Lot
+from millrace_features.core.rows import RowWriter
 
 ENTITIES_PER_CALL_MAX = 300
+_OFFSET = attrgetter("offset")
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """A lot with what came of it: its row ids, and verdict and values of each event."""
+
+    lot: Lot
+    writer: RowWriter
+    digests: bytes
+    steps: Steps
+
+    def of(self, verdict: int) -> "Stepped":
+        """Return the part with this verdict."""
+        chosen = np.flatnonzero(self.steps.verdicts == verdict)
+        if len(chosen) == len(self.lot):
+            return self
+        digests = b"".join(self.digests[16 * i : 16 * i + 16] for i in chosen.tolist())
+        steps = Steps(self.steps.verdicts[chosen], self.steps.values[chosen])
+        return Stepped(self.lot.kept(chosen.tolist()), self.writer, digests, steps)
+
+    def rows(self, *, late: bool = False) -> list[Outgoing]:
+        """Return a row for each event."""
+        return self.writer.write(self.lot, self.digests, self.steps.values, late=late)
 
 
 @dataclass(slots=True)
 class Shard:
-    """Entities of one slot. `cursor` is what the store holds, `marks` and `dirty` what the batch at hand changed."""
+    """Entities of one slot. `cursor` is what the store holds, `marks` and the table what the batch at hand changed."""
 
     slot: Slot
     plan: EntityPlan
+    writers: Mapping[str, RowWriter]
+    table: EntityTable
     cursor: Cursor | None
     marks: dict[int, int]
-    states: dict[str, EntityState] = field(default_factory=dict)
-    dirty: dict[str, None] = field(default_factory=dict)
 
-    def takes(self, arrival: Arrival) -> bool:
-        """Say whether an arrival is new here: not applied before, and no second copy of one origin (R12)."""
-        if self.cursor is not None and arrival.record.offset < self.cursor.offset:
-            return False
-        origin = arrival.origin
-        if origin is not None:
+    def new(self, lots: Sequence[Lot]) -> list[Lot]:
+        """Return what is new here of lots: not applied before, and no second copy of one origin (R12)."""
+        start = -1 if self.cursor is None else self.cursor.offset
+        fresh = []
+        for lot in lots:
+            if lot.records[0].offset < start:
+                lot = lot.kept([i for i, record in enumerate(lot.records) if record.offset >= start])
+            fresh.append(lot)
+        again = self._made_twice(fresh)
+        if again:
+            fresh = [lot.kept([i for i, place in enumerate(lot.places) if place not in again]) for lot in fresh]
+        return [lot for lot in fresh if len(lot)]
+
+    def _made_twice(self, lots: Sequence[Lot]) -> set[int]:
+        """Return the places of copies whose origin is no higher than the last one of its partition."""
+        copies = sorted(
+            (place, lot.origins[place]) for lot in lots if lot.origins for place in lot.places if place in lot.origins
+        )
+        again = set()
+        for place, origin in copies:
             if origin.offset <= self.marks.get(origin.partition, -1):
-                return False
-            self.marks[origin.partition] = origin.offset
-        return True
+                again.add(place)
+            else:
+                self.marks[origin.partition] = origin.offset
+        return again
+
+    def unknown(self, lots: Sequence[Lot]) -> list[str]:
+        """Return the entities of lots that are not in the table, once each."""
+        slots = self.table.slots
+        named = dict.fromkeys(chain.from_iterable(lot.entity_ids for lot in lots))
+        return [entity for entity in named if entity not in slots]
 
     def keys(self, entity_id: str) -> list[str]:
         """Return where an entity's state lies: its id horizon, then a value for each group."""
@@ -42,34 +95,57 @@ class Shard:
     def fill(self, unknown: Sequence[str], values: Sequence[bytes | None]) -> None:
         """Take what the store holds of entities, in the order of their keys."""
         width = 1 + len(self.plan.groups)
-        for place, entity_id in enumerate(unknown):
-            horizon, *groups = values[place * width : (place + 1) * width]
-            self.states[entity_id] = self.plan.decode(groups, horizon)
+        self.table.fill(unknown, [values[i : i + width] for i in range(0, len(values), width)])
+
+    def step(self, lots: Sequence[Lot]) -> list[Stepped]:
+        """Step the events of lots, all in log order."""
+        writers = [self.writers[lot.spec.type] for lot in lots]
+        digests = [writer.ids(lot.event_ids) for writer, lot in zip(writers, lots, strict=True)]
+        parts = [self._columns(lot, ids) for lot, ids in zip(lots, digests, strict=True)]
+        if len(parts) == 1:
+            return [Stepped(lots[0], writers[0], digests[0], self.table.step(parts[0]))]
+        columns = EventColumns._make(map(np.concatenate, zip(*parts, strict=True)))
+        order = np.argsort(columns.offsets, kind="stable")
+        steps = self.table.step(EventColumns._make(column[order] for column in columns))
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        found, at = [], 0
+        for lot, writer, ids in zip(lots, writers, digests, strict=True):
+            mine = back[at : at + len(lot)]
+            found.append(Stepped(lot, writer, ids, Steps(steps.verdicts[mine], steps.values[mine])))
+            at += len(lot)
+        return found
+
+    def _columns(self, lot: Lot, digests: bytes) -> EventColumns:
+        slots, n = self.table.slots, len(lot)
+        return EventColumns(
+            np.fromiter(map(slots.__getitem__, lot.entity_ids), np.int32, n),
+            np.full(n, self.plan.kinds[lot.spec.type], np.int8),
+            lot.times_us,
+            np.frombuffer(digests, np.int64)[::2].copy(),
+            np.fromiter(map(_OFFSET, lot.records), np.int64, n),
+            lot.appends_us,
+            self.plan.arguments(lot.spec.type, lot.fields),
+        )
 
     def writes(self, first: int, end: int) -> Iterator[tuple[Mapping[str, bytes], Cursor]]:
         """Yield the guarded calls that store the batch [first, end): only the last one moves offset and marks (R3)."""
         before = self.cursor or Cursor(first, {})
         after = Cursor(max(before.offset, end), dict(self.marks))
-        changed = list(self.dirty)
-        calls = [changed[i : i + ENTITIES_PER_CALL_MAX] for i in range(0, len(changed), ENTITIES_PER_CALL_MAX)] or [[]]
-        if not changed and after == self.cursor:
+        changed = self.table.dirty()
+        calls = np.split(changed, range(ENTITIES_PER_CALL_MAX, len(changed), ENTITIES_PER_CALL_MAX))
+        if not len(changed) and after == self.cursor:
             return
-        for entities in calls[:-1]:
-            yield self._encoded(entities), before
+        for slots in calls[:-1]:
+            yield self._encoded(slots), before
         yield self._encoded(calls[-1]), after
         self.cursor = after
-        self.dirty.clear()
+        self.table.clean()
 
-    def evict(self, entities_max: int) -> None:
-        """Forget the entities that were loaded first, down to `entities_max`; all are clean after the writes."""
-        for entity_id in list(islice(self.states, max(0, len(self.states) - entities_max))):
-            del self.states[entity_id]
-
-    def _encoded(self, entities: Sequence[str]) -> Mapping[str, bytes]:
+    def _encoded(self, slots: NDArray[np.int64]) -> Mapping[str, bytes]:
         values: dict[str, bytes] = {}
-        for entity_id in entities:
-            encoded = self.plan.encode(self.states[entity_id], partition=self.slot.partition)
-            for key, value in zip(self.keys(entity_id), (encoded.horizon, *encoded.values), strict=True):
+        for slot, encoded in zip(slots.tolist(), self.table.encoded(slots), strict=True):
+            for key, value in zip(self.keys(self.table.name(slot)), encoded, strict=True):
                 if value is not None:
                     values[key] = value
         return values

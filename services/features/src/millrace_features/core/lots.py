@@ -1,0 +1,131 @@
+"""Events of one class out of one batch, as columns: everything that is said of all of them is computed at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from millrace.spec import EventSpec
+from millrace_common.errors import Refused
+from millrace_common.ids import event_id_at, label_event_id
+from millrace_common.keys import partition_of
+from millrace_common.records import Record
+from millrace_engine.events import Contract, FieldColumns, column, key_texts
+from millrace_features.core.feeds import Feed
+from millrace_features.core.origin import EVENT_ID, Origin
+
+Int64s = NDArray[np.int64]
+_APPENDED = attrgetter("append_time_us")
+_CANONICAL = msgspec.json.Encoder(order="sorted")
+
+
+@dataclass(slots=True)
+class Lot:
+    """Events that keep their contract, in log order; at one index of each column stands one event.
+
+    `entity_ids` name what they are about on this topic. `origins`, by place in the batch, say where copies lay before.
+    """
+
+    contract: Contract
+    entity_type: str
+    by: tuple[str, ...]
+    places: list[int] = field(default_factory=list)
+    events: list[msgspec.Struct] = field(default_factory=list)
+    origins: dict[int, Origin] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    event_ids: list[str] = field(default_factory=list)
+    entity_ids: list[str] = field(default_factory=list)
+    times_us: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
+    appends_us: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
+    """When they first came: of copies the origin's."""
+
+    @classmethod
+    def of(cls, contract: Contract, feed: Feed) -> "Lot":
+        """Return an empty lot."""
+        return cls(contract, feed.entity_type_of(contract.spec), feed.by or contract.key)
+
+    @property
+    def spec(self) -> EventSpec:
+        """Return the class of the events."""
+        return self.contract.spec
+
+    @property
+    def fields(self) -> FieldColumns:
+        """Return the fields as they are stored."""
+        return FieldColumns(self.spec, self.events)
+
+    def complete(self, records: Sequence[Record]) -> "Lot":
+        """Fill the columns, given places, events as they were sent and origins."""
+        self.contract.store(self.events)
+        self.records = list(map(records.__getitem__, self.places))
+        self.entity_ids = key_texts(self.events, self.by)
+        self.times_us = np.array(column(self.events, self.spec.time_field), np.int64)
+        self.appends_us = np.array(list(map(_APPENDED, self.records)), np.int64)
+        for i, place in enumerate(self.places) if self.origins else ():
+            if place in self.origins:
+                self.appends_us[i] = self.origins[place].append_time_us
+        self.event_ids = self._event_ids()
+        return self
+
+    def _event_ids(self) -> list[str]:
+        """Return the ids that events have wherever they lie: stated, kept from where they lay, or made (CONTRACTS)."""
+        if self.spec.id_field is not None:
+            ids = list(map(str, column(self.events, self.spec.id_field)))
+        else:
+            ids = [self._id_of(record, event) for record, event in zip(self.records, self.events, strict=True)]
+        for i, place in enumerate(self.places) if self.origins else ():
+            if place in self.origins:
+                ids[i] = self.records[i].header(EVENT_ID) or ids[i]
+        return ids
+
+    def _id_of(self, record: Record, event: msgspec.Struct) -> str:
+        stated = record.header("ce_id") if record.headers else None
+        if stated:
+            return stated
+        if self.spec.refers_to:
+            refers_to = str(getattr(event, self.spec.refers_field or ""))
+            return label_event_id(self.spec.type, refers_to, _CANONICAL.encode(event).decode())
+        return event_id_at(record.topic, record.partition, record.offset)
+
+    def future(self) -> dict[int, Refused]:
+        """Return, by index, why events are refused whose time is too far ahead of when they came."""
+        ahead_us = self.times_us - self.appends_us
+        return {
+            int(i): Refused(
+                "future",
+                f"{ahead_us[i] / 1e6:.3f} s after the broker took it; at most {self.spec.max_future_us / 1e6:g} s",
+                field=self.spec.time_field,
+            )
+            for i in np.flatnonzero(ahead_us > self.spec.max_future_us)
+        }
+
+    def homes(self, known: Mapping[str, int], partitions: int, here: int) -> dict[int, int]:
+        """Return, by index, the partition of events whose entity is not at home `here`; those `known` are."""
+        strangers = set(self.entity_ids).difference(known)
+        if not strangers:
+            return {}
+        homes = {entity: partition_of(entity, partitions) for entity in strangers}
+        away = {entity: home for entity, home in homes.items() if home != here}
+        return {i: away[entity] for i, entity in enumerate(self.entity_ids) if entity in away} if away else {}
+
+    def kept(self, indices: Sequence[int]) -> "Lot":
+        """Return the lot of these indices only."""
+        return Lot(
+            self.contract,
+            self.entity_type,
+            self.by,
+            [self.places[i] for i in indices],
+            [self.events[i] for i in indices],
+            self.origins,
+            [self.records[i] for i in indices],
+            [self.event_ids[i] for i in indices],
+            [self.entity_ids[i] for i in indices],
+            self.times_us[indices],
+            self.appends_us[indices],
+        )
+
+    def __len__(self) -> int:
+        return len(self.places)
