@@ -6,7 +6,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(SPEC))
 STAMP := .venv/.installed
 UV := UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip
 
-.PHONY: setup demo up down test verify check fmt bench docs
+.PHONY: setup demo up down test verify check fmt bench bench-features docs
 
 setup: $(STAMP)
 
@@ -44,6 +44,16 @@ verify: test
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+PEERS := $(patsubst benchmarks/peers/%.txt,.bench/%/.installed,$(wildcard benchmarks/peers/*.txt))
+
+bench-features: setup $(PEERS)
+	$(BIN)/python -m benchmarks.features $(BENCH)
+
+.bench/%/.installed: benchmarks/peers/%.txt | $(STAMP)
+	$(PYTHON) -m venv --clear --without-pip .bench/$*
+	$(UV) install --quiet --python .bench/$*/bin/python --require-hashes -r $<
+	touch $@
 
 docs: setup
 	$(BIN)/millrace docs write docs/reference

@@ -1,6 +1,6 @@
 """The load: card payments as JSON of one width, made by whole columns, and the partition of each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,13 +22,14 @@ _M, _SEED = np.uint32(0x5BD1E995), np.uint32(0x9747B28C)
 
 Skew = Literal["zipf", "uniform", "each"]
 Bytes = NDArray[np.uint8]
+Draw = Callable[[np.random.Generator, NDArray[np.int64]], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """So many events of so many cards, their event times evenly over `span_ms`. The same seed gives the same bytes.
 
-    `skew`: cards drawn by Zipf's law, evenly, or each in its turn. `first` numbers the first event.
+    `skew`: cards drawn by Zipf's law, evenly, or each in its turn. `first` and `first_card` number the first of each.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Workload:
     span_ms: int = DAY_MS
     start_ms: int = START_MS
     first: int = 0
+    first_card: int = 0
     seed: int = 4
 
 
@@ -56,7 +58,7 @@ def loads(workload: Workload, partitions: int) -> Iterator[Load]:
     draw = _drawing(workload)
     for start in range(0, workload.events, CHUNK):
         numbers = np.arange(start, min(start + CHUNK, workload.events))
-        cards = draw(rng, numbers)
+        cards = draw(rng, numbers) + workload.first_card
         keys = _tiled(KEY, len(numbers))
         _digits(keys[:, _KEY_DIGITS], cards)
         values = _values(workload, rng, numbers, keys)
@@ -77,21 +79,15 @@ def partitions_of(keys: Bytes, partitions: int) -> NDArray[np.int32]:
     return ((value & np.uint32(0x7FFFFFFF)) % np.uint32(partitions)).astype(np.int32)
 
 
-class _Zipf:
-    def __init__(self, cards: int) -> None:
-        weights = np.arange(1, cards + 1, dtype=np.float64) ** -ZIPF
-        self.cumulated = np.cumsum(weights) / weights.sum()
-
-    def __call__(self, rng: np.random.Generator, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.minimum(np.searchsorted(self.cumulated, rng.random(len(numbers))), len(self.cumulated) - 1)
-
-
-def _drawing(workload: Workload):  # type: ignore[no-untyped-def]  # a callable of generator and numbers
+def _drawing(workload: Workload) -> Draw:
+    """Return what says which card each event is of."""
     if workload.skew == "zipf":
-        return _Zipf(workload.cards)
+        weights = np.arange(1, workload.cards + 1, dtype=np.float64) ** -ZIPF
+        shares = np.cumsum(weights) / weights.sum()
+        return lambda rng, numbers: np.minimum(np.searchsorted(shares, rng.random(len(numbers))), workload.cards - 1)
     if workload.skew == "uniform":
         return lambda rng, numbers: rng.integers(0, workload.cards, len(numbers))
-    return lambda rng, numbers: numbers % workload.cards
+    return lambda _, numbers: numbers % workload.cards
 
 
 def _values(workload: Workload, rng: np.random.Generator, numbers: NDArray[np.int64], keys: Bytes) -> Bytes:

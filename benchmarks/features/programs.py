@@ -6,6 +6,7 @@ from typing import Literal
 
 from benchmarks.features.machine import ROOT, measured
 from benchmarks.features.servers import Servers
+
 from millrace_cli import api, ports
 from millrace_cli.programs import Program
 from millrace_cli.settings import environment_with

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
-
 from benchmarks.features import curve, machine
 from benchmarks.features.events import Workload
 from benchmarks.features.machine import Usage
 from benchmarks.features.programs import ROW_BYTES, Place, program
 from benchmarks.features.servers import Servers
 from benchmarks.features.topics import Topics, opened
+
 from millrace_cli.programs import Program, start, stop, tail
 from millrace_common.errors import Unavailable
 

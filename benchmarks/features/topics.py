@@ -10,10 +10,10 @@ from typing import TypeVar
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from numpy.typing import NDArray
-
 from benchmarks.features.drivers.rows import producer, send
 from benchmarks.features.events import Load, Workload, loads
+from numpy.typing import NDArray
+
 from millrace_common.bus import admin
 from millrace_common.topics import FEATURES, RAW_DATA, of_deployment
 

@@ -7,7 +7,6 @@ from collections import defaultdict
 import faust
 import msgspec
 import uvloop
-
 from benchmarks.features.drivers.cards import Card, Payment, row, stored
 from benchmarks.features.drivers.options import options
 from benchmarks.features.drivers.rows import producer, send

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from benchmarks.features.drivers.cards import WINDOWS_MS, Card, stored
+from benchmarks.features.drivers.options import Options, options
+from benchmarks.features.drivers.sink import Sink
 from quixstreams import Application
 from quixstreams.dataframe.windows import Count, Max, Mean
 from quixstreams.models.serializers import JSONDeserializer
 from quixstreams.sinks import BatchingSink, SinkBatch
-
-from benchmarks.features.drivers.cards import IDS_MAX, WINDOWS_MS, Card, stored
-from benchmarks.features.drivers.options import Options, options
-from benchmarks.features.drivers.sink import Sink
 
 Row = dict[str, Any]
 
@@ -30,10 +29,7 @@ class Cards(BatchingSink):
     def write(self, batch: SinkBatch) -> None:
         """Write what changed since the last checkpoint."""
         self._sink.write(
-            {
-                item.value["card"]: stored(item.offset, item.timestamp, item.value["features"])
-                for item in batch
-            }
+            {item.value["card"]: stored(item.offset, item.timestamp, item.value["features"]) for item in batch}
         )
 
 

@@ -1,11 +1,10 @@
-"""The ceiling: aiokafka alone. Consume, decode, produce one record of a row's size for each event; no state, no Redis."""
+"""The ceiling: aiokafka alone. Consume, decode, produce a record of a row's size for each event; no state, no Redis."""
 
 import asyncio
 
 import msgspec
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from benchmarks.features.drivers.cards import Payment
 from benchmarks.features.drivers.options import Options, options
 from benchmarks.features.drivers.rows import producer, send

@@ -1,0 +1,101 @@
+"""The parts of a run: which measurements each makes, of which sizes, and what it keeps."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from benchmarks.features import curve, freshness, profile, reading, restart
+from benchmarks.features.events import Workload
+from benchmarks.features.programs import ROW_BYTES
+from benchmarks.features.servers import Servers
+from benchmarks.features.sizes import Sizes
+from benchmarks.features.throughput import Run, sample
+
+Found = Mapping[str, Any]
+Part = Callable[[Servers, Sizes, Found], object]
+LOADS = (0.5, 0.8)
+
+
+def throughput(servers: Servers, sizes: Sizes, results: Found) -> list[dict[str, object]]:
+    """Run every driver on every workload, in turn, so that none has the machine at its best hour."""
+    found: list[dict[str, object]] = []
+    for workload in sizes.workloads:
+        samples: dict[str, list[dict[str, object]]] = {driver: [] for driver in sizes.drivers}
+        row_bytes = ROW_BYTES
+        for _ in range(sizes.repeats):
+            for driver in sizes.drivers:
+                samples[driver].append(_sampled(servers, Run(driver, workload, "BASE", sizes.seconds_max, row_bytes)))
+                if driver == "millrace":
+                    row_bytes = int(str(samples[driver][-1]["row_bytes"]).partition(".")[0])
+        found.append({"workload": asdict(workload), "drivers": samples})
+    return found
+
+
+def sweeps(servers: Servers, sizes: Sizes, results: Found) -> list[dict[str, object]]:
+    """Run the service with one thing ten times as great: cards, windows, their length, features."""
+    base = sizes.sweep
+    cases = {
+        "as it is": ("BASE", base),
+        "10 x cards": ("BASE", replace(base, name="10 x cards", cards=base.cards * 10)),
+        "100 x cards": ("BASE", replace(base, name="100 x cards", cards=base.cards * 100)),
+        "10 x windows": ("WINDOWS_X10", base),
+        "10 x window length": ("LENGTH_X10", replace(base, span_ms=base.span_ms * 10)),
+        "10 x features": ("FEATURES_X10", base),
+    }
+    samples: dict[str, list[dict[str, object]]] = {name: [] for name in cases}
+    for _ in range(sizes.repeats):
+        for name, (pipeline, workload) in cases.items():
+            samples[name].append(_sampled(servers, Run("millrace", workload, pipeline, sizes.seconds_max)))
+    return [{"case": name, "samples": found} for name, found in samples.items()]
+
+
+def fresh(servers: Servers, sizes: Sizes, found: Found) -> list[dict[str, object]]:
+    """Load the service with shares of what it was measured to do at most."""
+    most = maximum(servers, sizes, found)
+    return [{"share": share, "maximum": most, "samples": _loaded(servers, sizes, share * most)} for share in LOADS]
+
+
+def _loaded(servers: Servers, sizes: Sizes, rate: float) -> list[dict[str, object]]:
+    return [freshness.measure(servers, rate, sizes.load_seconds) for _ in range(sizes.repeats)]
+
+
+def maximum(servers: Servers, sizes: Sizes, found: Found) -> float:
+    """Return events per second of the first workload: as measured in this run, else measured now."""
+    if "throughput" in found:
+        samples = found["throughput"]["data"][0]["drivers"]["millrace"]
+        return curve.median([sample["events_per_second"] for sample in samples])
+    now = sample(servers, Run("millrace", sizes.workloads[0], "BASE", sizes.seconds_max))
+    return now.events_per_second
+
+
+def read(servers: Servers, sizes: Sizes, results: Found) -> dict[str, object]:
+    """Read three groups beside Feast."""
+    return reading.measure(servers, sizes.read_cards, sizes.reads, sizes.repeats)
+
+
+def restarted(servers: Servers, sizes: Sizes, results: Found) -> dict[str, object]:
+    """Start again with a great state, and with none of it left; once: it is long and varies little."""
+    found = restart.measure(servers, sizes.kept_cards)
+    return {**found, "memory_bytes_per_card": restart.per_key(found)}
+
+
+def profiled(servers: Servers, sizes: Sizes, results: Found) -> dict[str, object]:
+    """Take samples of the service at its full speed on a topic that lasts as long as they do."""
+    first: Workload = sizes.workloads[0]
+    return profile.measure(servers, replace(first, events=first.events * 4), sizes.profile_seconds)
+
+
+def _sampled(servers: Servers, run: Run) -> dict[str, object]:
+    found = asdict(sample(servers, run))
+    print(f"  {run.workload.name}, {run.pipeline}: {run.driver} {found['events_per_second']:,.0f} events/s", flush=True)
+    return found
+
+
+PARTS: Mapping[str, Part] = {
+    "throughput": throughput,
+    "sweeps": sweeps,
+    "freshness": fresh,
+    "reading": read,
+    "restart": restarted,
+    "profile": profiled,
+}
