@@ -47,7 +47,8 @@ aggregates lose more than that in tiles:
 {aggregates}
 
 A transform is of an expression: a field, a feature, or what is computed from them. It is defined once, and gives the
-same 64-bit floats in an aggregate's argument, in training and when serving. What is made of something missing is missing.
+same 64-bit floats in an aggregate's argument, in training and when serving. What is made of something missing is
+missing.
 
 | transform | what it is |
 |---|---|
