@@ -1,11 +1,13 @@
 """Exact windows, which the engine's error is measured against: every event is kept, nothing is in tiles or sketches."""
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tests.unit.oracles.partials import SECOND_US
 from tests.unit.oracles.sketches import rank_of
-from tests.unit.oracles.windows import SECOND_US, Past, taken, window_of
+from tests.unit.oracles.windows import Past, taken, window_of
 
 from millrace.spec import FeatureSpec, GroupSpec
 
@@ -22,8 +24,7 @@ class ExactGroup:
 
     def enter(self, event: Past) -> None:
         """Take a counted event in."""
-        self.events.append(event)
-        self.events.sort(key=lambda event: event.time_us)
+        insort(self.events, event, key=lambda event: event.time_us)
 
     def values(self, at_us: int, current: Past | None = None) -> dict[str, float | None]:
         """Return the group's features at a time, as float64."""
@@ -33,7 +34,8 @@ class ExactGroup:
         """Return one feature at a time."""
         window_us = window_of(feature)
         since = -math.inf if window_us is None else at_us - window_us
-        events = [event for event in self.events if since <= event.time_us < at_us]
+        begin, end = (bisect_left(self.events, at, key=lambda event: event.time_us) for at in (since, at_us))
+        events = self.events[begin:end]
         if feature.include_current and current is not None:
             events.append(current)
         if feature.events is not None:

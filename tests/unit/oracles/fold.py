@@ -5,7 +5,7 @@ nowhere, of the copies of one origin only the first is looked at, and the rest i
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.unit.oracles.windows import Oracle, Past
@@ -13,6 +13,9 @@ from tests.unit.oracles.windows import Oracle, Past
 from millrace.spec import Deployment, EventSpec, GroupSpec, Scalar
 from millrace_common.keys import partition_of
 from millrace_common.records import Record
+
+Placed = Sequence[tuple[EventSpec, Past]]
+EntityOf = Callable[[EventSpec, Mapping[str, Scalar]], str]
 
 
 @dataclass
@@ -26,21 +29,34 @@ class Folded:
 
 
 def fold(
-    log: Sequence[Sequence[Record]],
-    deployment: Deployment,
-    groups: tuple[GroupSpec, ...],
-    entity_of: Callable[[EventSpec, dict[str, Scalar]], str],
+    log: Sequence[Sequence[Record]], deployment: Deployment, groups: tuple[GroupSpec, ...], entity_of: EntityOf
 ) -> Folded:
-    """Fold the partitions of a topic; records that are no JSON object of a known type count nowhere."""
+    """Fold the partitions of a topic."""
     folded = Folded()
+    copies = any(group.by != deployment.events[group.event].entity_fields for group in groups)
+    for entity, events in placed(log, deployment, entity_of).items():
+        oracle = folded.entities[entity] = Oracle(groups, deployment.events, copies=copies)
+        for spec, past in events:
+            row = oracle.step(spec, past)
+            if row.verdict == "counted":
+                folded.rows[past.type, past.event_id] = row.groups
+            elif row.verdict == "late":
+                folded.late.add(past.event_id)
+            else:
+                folded.duplicates += 1
+    return folded
+
+
+def placed(log: Sequence[Sequence[Record]], deployment: Deployment, entity_of: EntityOf) -> dict[str, Placed]:
+    """Return each entity's events that lie where they belong, in log order; others count nowhere."""
+    entities: dict[str, list[tuple[EventSpec, Past]]] = {}
     for partition, records in enumerate(log):
         origins: set[str] = set()
         for record in records:
             event = _event(record, deployment)
             if event is None:
                 continue
-            spec, past = event
-            entity = entity_of(spec, past.fields)
+            entity = entity_of(event[0], event[1].fields)
             if partition_of(entity, len(log)) != partition:
                 continue
             origin = record.header("millrace-moved")
@@ -49,22 +65,8 @@ def fold(
                 if place in origins:
                     continue
                 origins.add(place)
-            if entity not in folded.entities:
-                copies = any(group.by != deployment.events[group.event].entity_fields for group in groups)
-                folded.entities[entity] = Oracle(groups, deployment.events, copies=copies)
-            _enter(folded, folded.entities[entity], spec, past)
-    return folded
-
-
-def _enter(folded: Folded, oracle: Oracle, spec: EventSpec, past: Past) -> None:
-    row = oracle.step(spec, past)
-    match row.verdict:
-        case "duplicate":
-            folded.duplicates += 1
-        case "late":
-            folded.late.add(past.event_id)
-        case "counted":
-            folded.rows[past.type, past.event_id] = row.groups
+            entities.setdefault(entity, []).append(event)
+    return dict(entities)
 
 
 def _event(record: Record, deployment: Deployment) -> tuple[EventSpec, Past] | None:

@@ -8,12 +8,12 @@ from tests.unit.oracles.windows import GroupOracle, Oracle
 
 from millrace.spec import Deployment, EventSpec, GroupSpec, Scalar
 from millrace_common.codec import decode
+from millrace_common.ids import row_id
 from millrace_common.keys import partition_of
 from millrace_common.messages import FeatureRow
 from millrace_common.records import Record
 from millrace_common.slots import tag, value_key
-from millrace_engine import horizon
-from millrace_engine.groups import compile_group
+from millrace_engine.entity import EntityPlan, compile_entity
 
 Log = Sequence[Sequence[Record]]
 
@@ -49,7 +49,9 @@ def hold_rows(rows: Mapping[str, FeatureRow], folded: Folded, entity_type: str) 
 
 def hold_store(store: Mapping[str, bytes], folded: Folded, deployment: Deployment, entity_type: str, n: int) -> None:
     """Assert that the store holds the fold's rings, ids and answers of every entity, and of no other."""
-    copies = any(g.by != deployment.events[g.event].entity_fields for g in groups_of(deployment, entity_type))
+    groups = groups_of(deployment, entity_type)
+    copies = any(group.by != deployment.events[group.event].entity_fields for group in groups)
+    plan = compile_entity(deployment, entity_type, copies=copies)
     seen_keys = set()
     for entity, oracle in folded.entities.items():
         if not oracle.counted:
@@ -57,11 +59,15 @@ def hold_store(store: Mapping[str, bytes], folded: Folded, deployment: Deploymen
         slot_tag = tag(entity_type, partition_of(entity, n))
         key = f"{slot_tag}:{'o' if copies else 'i'}:{entity}"
         seen_keys.add(key)
-        _hold_horizon(store[key], oracle)
-        for group in oracle.groups:
+        _hold_horizon(store[key], oracle, plan)
+        for group, expected in zip(plan.groups, oracle.groups, strict=True):
             newest = oracle.newest.get(group.spec.event)
-            if newest is not None:
-                _hold_value(store[value_key(slot_tag, entity, group.spec.key)], group, newest)
+            if newest is None:
+                continue
+            value = store[value_key(slot_tag, entity, group.spec.key)]
+            held = opened(value, features=len(group.spec.features)).ring
+            assert held == [(entry.time_us, _digest(plan, group.spec.event, entry.event_id)) for entry in expected.ring]
+            assert group.read(value, newest + 1).values == expected.values(newest + 1)
     prefix = f"fs:{{{entity_type}."
     found = {key for key in store if key.startswith(prefix) and key.split("}:")[1][0] in "io"}
     assert found == seen_keys
@@ -78,15 +84,24 @@ def _hold_value(value: bytes, oracle: GroupOracle, newest_us: int) -> None:
     assert compile_group(oracle.spec).read(value, newest_us + 1).values == oracle.values(newest_us + 1)
 
 
-def _hold_horizon(value: bytes, oracle: Oracle) -> None:
-    _, seen = horizon.unpack(value)
-    counted = sorted(oracle.counted)
-    held = [one for one in seen if one.ids]
-    assert len(held) == len(counted)
-    for one, type_ in zip(held, counted, strict=True):
-        assert one.newest_us == oracle.newest[type_]
-        ids = oracle.counted[type_]
-        assert set(one.ids) <= {horizon.digest(past.event_id) for past in ids}
+def _digest(plan: EntityPlan, event_type: str, event_id: str) -> int:
+    """Return the 64 bits by which an event is known: the first of its row's id."""
+    known = bytes.fromhex(row_id(plan.entity_type, event_type, event_id, plan.group_keys))
+    return int.from_bytes(known[:8], "little", signed=True)
+
+
+def _hold_horizon(value: bytes, oracle: Oracle, plan: EntityPlan) -> None:
+    cells = struct.unpack(f"<{len(value) // 8}q", value)
+    at = 3 + 2 * len(plan.events)
+    for kind, spec in enumerate(plan.events):
+        newest, n = cells[3 + 2 * kind : 5 + 2 * kind]
+        counted = oracle.counted.get(spec.type, [])
+        assert bool(n) == bool(counted)
+        if counted:
+            assert newest == oracle.newest[spec.type]
+        ids = set(cells[at : at + 2 * n : 2])
+        assert ids <= {_digest(plan, spec.type, past.event_id) for past in counted}
+        at += 2 * n
 
 
 def hold_all(raw: Log, side: Log, features: Log, store: Mapping[str, bytes], deployment: Deployment) -> int:

@@ -3,19 +3,22 @@
 import random
 from dataclasses import dataclass, replace
 
+from hypothesis import Phase
 from hypothesis import strategies as st
 from tests.fakes.features.deployment import AMOUNT, BIG, PAYMENT, SECOND, VISIT
 from tests.unit.oracles.windows import Past
 
-from millrace.spec import EventSpec, FeatureSpec, FieldRef, GroupSpec, Scalar
+from millrace.spec import AggregateOp, EventSpec, FeatureSpec, FieldRef, GroupSpec, Scalar
 
-WINDOWS = {"5s": 5 * SECOND, "61s": 61 * SECOND, "tiny": 7}
+WINDOWS = {"5s": 5 * SECOND, "61s": 61 * SECOND, "1s": SECOND}
 TEXT = FieldRef("payment", "merchant", "str")
 LATENESS_US = 10 * SECOND
 HOT = replace(PAYMENT, lateness_us=LATENESS_US, dedupe_us=40 * SECOND)
 EVENTS: dict[str, EventSpec] = {HOT.type: HOT, VISIT.type: VISIT}
 
-_NUMBERED = ("sum", "mean", "min", "max", "var", "std", "first", "ratio")
+_NUMBERED: tuple[AggregateOp, ...] = ("sum", "mean", "min", "max", "var", "std", "first", "ratio")
+
+_DECAYED: tuple[AggregateOp, ...] = ("decayed_sum", "decayed_mean")
 
 
 def _of_window(name: str, window_us: int) -> list[FeatureSpec]:
@@ -49,8 +52,8 @@ DECAYED = GroupSpec(
     "payment",
     ("card",),
     tuple(
-        FeatureSpec(f"{op}_{half}s", op, AMOUNT, None, half_life_us=half * SECOND, where=where)
-        for op in ("decayed_sum", "decayed_mean")
+        FeatureSpec(f"{op}_{half}s", op, AMOUNT, 32 * half * SECOND, half_life_us=half * SECOND, where=where)
+        for op in _DECAYED
         for half, where in ((1, None), (3, BIG))
     ),
     "0022bb" * 6,
@@ -72,6 +75,8 @@ COUNTED = GroupSpec(
     ),
     "0033cc" * 6,
 )
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+"""A log is drawn from a seed: there is nothing to shrink."""
 GROUPS = (COUNTED, DECAYED, WINDOWED)
 """In the order of their keys."""
 

@@ -10,7 +10,8 @@ from tests.unit.oracles.windows import Oracle
 
 from millrace.spec import Scalar
 from millrace_engine.entity import EntityPlan
-from millrace_engine.table import APPLIED, COUNTED, DUPLICATE, LATE, EntityTable, EventColumns
+from millrace_engine.steps import APPLIED, COUNTED, DUPLICATE, LATE, EventColumns
+from millrace_engine.table import EntityTable
 
 VERDICTS = {COUNTED: "counted", DUPLICATE: "duplicate", LATE: "late", APPLIED: "applied"}
 PARTITION = 3
@@ -31,7 +32,7 @@ class Driven:
 
     def restart(self) -> None:
         """Forget everything but the store."""
-        self.table = self.plan.table(PARTITION)
+        self.table = EntityTable(self.plan, PARTITION)
 
     def evict(self, entities_max: int) -> None:
         """Keep only so many entities in memory."""

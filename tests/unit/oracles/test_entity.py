@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.oracles.logs import EVENTS, GROUPS, WINDOWED, Logged, logs
-from tests.unit.oracles.tables import Driven, expected
+from tests.unit.oracles.logs import EVENTS, GROUPS, UNSHRUNK, WINDOWED, Logged, logs
+from tests.unit.oracles.tables import Driven, Rows, expected
 from tests.unit.oracles.windows import RING, Oracle, Past
 
-from millrace.spec import Deployment
+from millrace.spec import Deployment, Scalar
 from millrace_engine.entity import compile_entity
 
 DEPLOYMENT = Deployment(EVENTS, {group.name: group for group in GROUPS}, {}, {}, "0" * 32)
@@ -26,18 +26,27 @@ def batches(log: list[Logged], seed: int) -> Iterator[list[Logged]]:
         at += n
 
 
+def different(found: Rows, wanted: Rows) -> dict[str, tuple[Scalar, Scalar]]:
+    """Return the features that are not the same, to the last bit and by their type: what was found, what is right."""
+    assert found.keys() == wanted.keys()
+    return {
+        name: (found[key][name], value)
+        for key, values in wanted.items()
+        for name, value in values.items()
+        if repr(found[key][name]) != repr(value)
+    }
+
+
 def hold(driven: Driven, oracles: dict[str, Oracle], batch: list[Logged]) -> None:
     """Assert that the engine says of a batch what the oracle says, to the last bit."""
     for (verdict, rows), (wanted, groups), logged in zip(
         driven.step(batch), expected(oracles, CARD, batch), batch, strict=True
     ):
         assert verdict == wanted, logged
-        assert rows == groups, logged
-        types = {name: type(value) for values in rows.values() for name, value in values.items()}
-        assert types == {name: type(value) for values in groups.values() for name, value in values.items()}
+        assert different(rows, groups) == {}, logged
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, phases=UNSHRUNK)
 @given(logs(), st.integers(0, 2**16))
 def test_rows_are_those_of_the_oracle(log: list[Logged], seed: int) -> None:
     """In order, shuffled, doubled or late, however batches are cut: each verdict and row is the oracle's."""
@@ -46,7 +55,7 @@ def test_rows_are_those_of_the_oracle(log: list[Logged], seed: int) -> None:
         hold(driven, oracles, batch)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, phases=UNSHRUNK)
 @given(logs(), st.integers(0, 2**16))
 def test_rows_are_those_of_the_oracle_over_restarts_and_evictions(log: list[Logged], seed: int) -> None:
     """State that comes back from the store goes on as if it had never left memory."""
@@ -60,7 +69,7 @@ def test_rows_are_those_of_the_oracle_over_restarts_and_evictions(log: list[Logg
                 driven.evict(rng.choice((0, 1, 2)))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, phases=UNSHRUNK)
 @given(logs(), st.integers(0, 2**16))
 def test_the_stored_bytes_do_not_depend_on_how_batches_were_cut(log: list[Logged], seed: int) -> None:
     """One batch, many batches, restarts between them: the same bytes in the store."""
@@ -73,7 +82,7 @@ def test_the_stored_bytes_do_not_depend_on_how_batches_were_cut(log: list[Logged
     assert parts.store == whole.store
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, phases=UNSHRUNK)
 @given(logs(), st.integers(0, 2**16))
 def test_a_log_read_again_changes_nothing(log: list[Logged], seed: int) -> None:
     """Events below an entity's offset are skipped on replay: counted before, applied or judged the same now."""
@@ -87,7 +96,7 @@ def test_a_log_read_again_changes_nothing(log: list[Logged], seed: int) -> None:
     assert driven.store == stored
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, phases=UNSHRUNK)
 @given(logs(), st.integers(0, 200_000_000))
 def test_the_store_answers_as_the_oracle_at_any_later_time(log: list[Logged], after_us: int) -> None:
     """What is stored is right at every time from the newest event on, without being written again."""
@@ -101,9 +110,10 @@ def test_the_store_answers_as_the_oracle_at_any_later_time(log: list[Logged], af
             if newest is None:
                 assert value is None
                 continue
-            assert group.read(value, newest + 1).values == of_oracle.values(newest + 1)
-            read = group.read(value, newest + after_us)
-            assert (read.status, read.values) == ("fresh", of_oracle.values(newest + after_us))
+            for at_us in (newest + 1, newest + after_us):
+                read = group.read(value, at_us)
+                assert read.status == "fresh"
+                assert different({"": read.values}, {"": of_oracle.values(at_us)}) == {}
 
 
 @pytest.mark.parametrize("shape", ["burst", "one instant", "an hour apart"])
@@ -113,7 +123,7 @@ def test_a_key_with_many_events_is_that_of_the_oracle(shape: str) -> None:
     for i in range(3_000 if shape == "burst" else 300):
         time_us += {"burst": rng.randint(0, 30_000), "one instant": 0, "an hour apart": 3_600_000_000}[shape]
         late_us = rng.choice((0, 0, 5_000_000))
-        fields = {"amount": rng.lognormvariate(3, 2), "merchant": f"m{rng.randrange(300)}"}
+        fields: dict[str, Scalar] = {"amount": rng.lognormvariate(3, 2), "merchant": f"m{rng.randrange(300)}"}
         log.append(Logged("a", Past(f"a{i}", "payment", time_us - late_us, fields)))
     driven, oracles = Driven(CARD), dict[str, Oracle]()
     for batch in batches(log, 1):

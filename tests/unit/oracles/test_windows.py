@@ -2,11 +2,11 @@
 
 from hypothesis import given, settings
 from tests.unit.oracles.exact import ExactGroup
-from tests.unit.oracles.logs import EVENTS, GROUPS, WINDOWED, Logged, logs
+from tests.unit.oracles.logs import EVENTS, GROUPS, UNSHRUNK, WINDOWED, Logged, logs
 from tests.unit.oracles.windows import RING, TILES, Oracle, narrowed, window_of
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, phases=UNSHRUNK)
 @given(logs())
 def test_up_to_64_events_are_exact(log: list[Logged]) -> None:
     """An entity with no more events than a ring holds has exact windows."""
@@ -25,7 +25,7 @@ def test_up_to_64_events_are_exact(log: list[Logged]) -> None:
             group.enter(event)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, phases=UNSHRUNK)
 @given(logs())
 def test_a_count_is_wrong_by_no_more_than_a_tile(log: list[Logged]) -> None:
     """What left the ring counts in whole tiles: at least the events of the window, at most those of a tile more."""
