@@ -12,6 +12,7 @@ from millrace_engine.views import compile_view
 
 AMOUNT = FieldRef("transaction", "amount", "float")
 MEAN = FeatureRef("CardSpend", "mean_24h")
+SHOP = FieldRef("transaction", "shop", "str")
 KEY = "CardSpend@12345678"
 VIEW = ViewSpec(
     name="fraud",
@@ -23,6 +24,11 @@ VIEW = ViewSpec(
         ColumnSpec("online", "bool", FieldRef("transaction", "online", "bool")),
         ColumnSpec("ratio", "float", Op("div", (AMOUNT, Op("fill", (MEAN, Const(1.0)))))),
         ColumnSpec("large", "bool", Op("gt", (AMOUNT, Const(500)))),
+        ColumnSpec(
+            "shop_code", "int", Op("category", (Op("fill", (SHOP, Const("none"))), Const("acme"), Const("none")))
+        ),
+        ColumnSpec("shop_acme", "bool", Op("eq", (SHOP, Const("acme")))),
+        ColumnSpec("level", "int", Op("bucketise", (MEAN, Const(1), Const(10.0)))),
     ),
     groups={"CardSpend": KEY},
     hash="",
@@ -30,7 +36,9 @@ VIEW = ViewSpec(
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 ROWS = st.tuples(
     st.none() | st.fixed_dictionaries({"mean_24h": NUMBERS, "n_1h": st.none() | st.integers(0, 2**40)}),
-    st.fixed_dictionaries({"amount": NUMBERS, "online": st.none() | st.booleans()}),
+    st.fixed_dictionaries(
+        {"amount": NUMBERS, "online": st.none() | st.booleans(), "shop": st.none() | st.sampled_from(["acme", "ajax"])}
+    ),
 )
 Row = tuple[dict[str, Scalar] | None, dict[str, Scalar]]
 
@@ -43,6 +51,9 @@ def slow(row: Row) -> list[float]:
     ratio = None if amount is None or divisor == 0 else float(amount) / divisor
     large = None if amount is None else float(amount) > 500
     cells = [mean, group.get("n_1h"), amount, fields["online"], ratio if math.isfinite(ratio or 0) else None, large]
+    shop = fields["shop"]
+    cells += [{"acme": 1, "ajax": 0, None: 2}[shop], None if shop is None else shop == "acme"]
+    cells += [None if mean is None else (mean >= 1) + (mean >= 10)]
     return [math.nan if cell is None else float(cell) for cell in cells]
 
 
@@ -70,4 +81,6 @@ def test_a_matrix_is_its_vectors_and_a_vector_its_expressions(rows: list[Row]) -
 def test_missing_is_nan_and_a_bool_is_a_number() -> None:
     """Missing is NaN, true is 1, and a view reads only the group whose content hash it pins."""
     vector = compile_view(VIEW).vector({"CardSpend@00000000": {"mean_24h": 4.0}}, {"amount": 600, "online": True})
-    np.testing.assert_array_equal(vector, np.array([math.nan, math.nan, 600, 1, 600, 1], dtype=np.float32))
+    np.testing.assert_array_equal(
+        vector, np.array([math.nan, math.nan, 600, 1, 600, 1, 2, math.nan, math.nan], dtype=np.float32)
+    )

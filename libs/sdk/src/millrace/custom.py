@@ -27,7 +27,8 @@ class CustomAggregate(ABC):
     `cells` (1 to 64) is how many 64-bit floats a partial takes: what is remembered of some of the window's values. The
     verbs are static and pure: nothing but their arguments, no state, no clock, no randomness. The engine compiles the
     first four to machine code (numba), so they keep to numbers, `cells[i]`, `if`, loops over `range`, and `math`; the
-    oracle is never compiled and may use all of Python.
+    oracle is never compiled and may use all of Python. What cannot be compiled stops the features service when it
+    starts; a division by zero that the load did not meet gives a missing value.
 
     Values reach a partial oldest first, but for late ones; partials are merged oldest first. Two partials hold the
     values of different events. How a window is cut into partials changes with what else the entity does, so no result
