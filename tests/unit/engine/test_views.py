@@ -51,9 +51,9 @@ def slow(row: Row) -> list[float]:
     ratio = None if amount is None or divisor == 0 else float(amount) / divisor
     large = None if amount is None else float(amount) > 500
     cells = [mean, group.get("n_1h"), amount, fields["online"], ratio if math.isfinite(ratio or 0) else None, large]
-    shop = fields["shop"]
-    cells += [{"acme": 1, "ajax": 0, None: 2}[shop], None if shop is None else shop == "acme"]
-    cells += [None if mean is None else (mean >= 1) + (mean >= 10)]
+    shop, level = fields["shop"], None if mean is None else float(mean)
+    cells += [2 if shop is None else int(shop == "acme"), None if shop is None else shop == "acme"]
+    cells += [None if level is None else (level >= 1) + (level >= 10)]
     return [math.nan if cell is None else float(cell) for cell in cells]
 
 
