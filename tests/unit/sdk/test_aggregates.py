@@ -149,11 +149,11 @@ def test_a_view_takes_groups_on_other_events_of_the_same_entity(
 def test_one_hot_is_a_column_for_each_value(tmp_path: Path) -> None:
     """The columns bear the name of the variable, or of the field, and of the value."""
     text = WHOLE.replace(
-        "Transaction.amount, amount_ratio", "shops, Transaction.items.one_hot(-1, 2), Transaction.online"
+        "Transaction.amount, amount_ratio", "cards, Transaction.items.one_hot(-1, 2), Transaction.online"
     )
-    text = text.replace("Fraud = ", 'shops = Transaction.merchant.one_hot("Acme Ltd", "ajax")\nFraud = ', 1)
+    text = text.replace("Fraud = ", 'cards = Transaction.card.one_hot("Gold Plus", "blue")\nFraud = ', 1)
     columns = load([written(tmp_path, text)]).models["fraud"].view.columns[-5:]
     assert [column.name for column in columns] == [
-        *("shops_acme_ltd", "shops_ajax", "items_minus_1", "items_2", "online"),
+        *("cards_gold_plus", "cards_blue", "items_minus_1", "items_2", "online"),
     ]
     assert {column.dtype for column in columns} == {"bool"}

@@ -83,6 +83,12 @@ CASES = [
     (IN_MODEL, "view=[derive(Transaction.card.category('a', 'a'), name='x')]", "the view: category('a', 'a')"),
     (IN_MODEL, "view=[derive(Transaction.card.log1p(), name='x')]", "`log1p` of str"),
     (IN_MODEL, "view=[derive(Transaction.amount.clip(Transaction.items, 9), name='x')]", "the view: clip(Field, 9)"),
+    (IN_MODEL, "view=[derive(Transaction.merchant == 'acme', name='x')]", "of merchant is kept, which is never 'acme'"),
+    (
+        IN_MODEL,
+        "view=[derive(Transaction.merchant.category('a'), name='x')]",
+        "of merchant is kept, which is never 'a'",
+    ),
     (IN_MODEL, "view=[Transaction.card.one_hot()]", "card is one_hot of no values"),
     (IN_MODEL, "view=[Transaction.card.one_hot('a', 'A')]", "the view has card_a twice"),
     (IN_MODEL, "view=[Transaction.card.one_hot(5)]", "`eq` of str and int"),

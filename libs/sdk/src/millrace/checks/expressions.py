@@ -116,4 +116,18 @@ def _operation(operation: Operation[object], scope: Scope) -> Typed | None:
     if wrong is not None:
         scope.draft.mistake(operation.place, f"{scope.what}: {wrong[0]}", mend=wrong[1])
         return None
-    return Typed(Op(name, tuple(operand.expr for operand in whole)), dtype)
+    op = Op(name, tuple(operand.expr for operand in whole))
+    _is_seen(op, operation.place, scope)
+    return Typed(op, dtype)
+
+
+def _is_seen(op: Op, place: Place, scope: Scope) -> None:
+    """Note a mistake where a text is compared with a field of which only the hash is kept."""
+    spec = event_spec(scope.event, scope.draft)
+    personal = {one.name for one in spec.fields if one.pii} if spec else set()
+    hidden = [one.name for one in op.operands if isinstance(one, FieldRef) and one.name in personal]
+    texts = [one.value for one in op.operands if isinstance(one, Const)]
+    if op.name in ("eq", "ne", "category") and hidden and texts:
+        mend = 'use hash_bucket(1024), or take pii="hash" away'
+        what = f"{scope.what}: only the hash of {hidden[0]} is kept, which is never {texts[0]!r}"
+        scope.draft.mistake(place, what, mend=mend)
