@@ -28,16 +28,17 @@ def parser() -> argparse.ArgumentParser:
     """Return what the command takes."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--quick", action="store_true")
-    found.add_argument("--parts", default=",".join(PARTS))
+    found.add_argument("--parts", default="")
     found.add_argument("--results", type=Path, default=RESULTS)
     found.add_argument("--provisional", action="store_true")
     found.add_argument("--tables", action="store_true")
     return found
 
 
-def measure(parts: list[str], given: argparse.Namespace) -> dict[str, object]:
+def measure(given: argparse.Namespace) -> dict[str, object]:
     """Measure the parts on servers of their own; a part that is done is kept at once."""
     sizes = QUICK if given.quick else WHOLE
+    parts = [part for part in given.parts.split(",") if part] or sizes.parts
     found: dict[str, object] = json.loads(given.results.read_text()) if given.results.exists() else {}
     if given.quick:
         found = {}
@@ -74,7 +75,7 @@ def main() -> None:
     given = parser().parse_args()
     if not given.tables:
         machine.keep_to_load_core()
-        measure([part for part in given.parts.split(",") if part], given)
+        measure(given)
     if not given.quick and given.results == RESULTS:
         PAGE.write_text(tables.placed(PAGE.read_text(), json.loads(RESULTS.read_text())))
 

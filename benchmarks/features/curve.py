@@ -7,24 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 EDGE = 0.1
+BATCHES_MIN = 4
+SPAN_MS_MIN = 100
 
 
 def rate(taken_ms: NDArray[np.int64]) -> float:
     """Return rows per second of the steady part, without the first and the last tenth of the rows.
 
-    The broker stamps a batch of rows with one time, so both ends lie on such a time: what came after the first of them,
-    up to and with the second, took the time between them. `taken_ms` ascends.
+    The broker stamps a batch of rows with one time, and batches of several partitions come in bursts. So it is the
+    slope of rows over time by least squares, not a quotient of two moments. `taken_ms` ascends.
 
     >>> rate(np.repeat(np.arange(0, 1000, 10), 50))
     5000.0
     """
     times, counts = np.unique(taken_ms, return_counts=True)
     taken = np.cumsum(counts)
-    first = int(np.searchsorted(taken, EDGE * len(taken_ms)))
-    last = int(np.searchsorted(taken, (1 - EDGE) * len(taken_ms)))
-    if last <= first:
+    steady = (taken >= EDGE * len(taken_ms)) & (taken <= (1 - EDGE) * len(taken_ms))
+    times, taken = times[steady], taken[steady]
+    if len(times) < BATCHES_MIN or times[-1] - times[0] < SPAN_MS_MIN:
         raise ValueError("too few rows to tell a rate: the broker took them all at about one time")
-    return float((taken[last] - taken[first]) * 1_000 / (times[last] - times[first]))
+    return round(float(np.polyfit(times - times[0], taken, 1)[0] * 1_000), 3)
 
 
 def quantiles(seconds: Sequence[float]) -> dict[str, float]:

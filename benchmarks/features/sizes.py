@@ -9,6 +9,7 @@ from benchmarks.features.events import DAY_MS, Workload
 class Sizes:
     """The numbers of a run. Seconds limit drivers that are too slow for all the events."""
 
+    parts: tuple[str, ...]
     repeats: int
     workloads: tuple[Workload, ...]
     drivers: tuple[str, ...]
@@ -26,6 +27,7 @@ def _zipf(events: int) -> Workload:
 
 
 WHOLE = Sizes(
+    parts=("throughput", "sweeps", "freshness", "reading", "restart", "profile"),
     repeats=3,
     workloads=(
         _zipf(400_000),
@@ -44,6 +46,7 @@ WHOLE = Sizes(
     profile_seconds=8.0,
 )
 QUICK = Sizes(
+    parts=("throughput", "freshness", "reading", "restart", "profile"),
     repeats=1,
     workloads=(_zipf(150_000),),
     drivers=("millrace", "faust", "raw"),

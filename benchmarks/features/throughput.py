@@ -22,6 +22,8 @@ from millrace_common.errors import Unavailable
 NUMBERS = itertools.count(1)
 START_SECONDS_MAX = 90.0
 POLL_SECONDS = 0.2
+STEPS_MIN = 10
+STEPS_PATIENCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +127,21 @@ async def _watched(topics: Topics, run: Run, process: Measured) -> _Watched:
     async with opened(AIOKafkaConsumer(bootstrap_servers=topics.bootstrap)) as consumer:
         before, first = await _first_row(topics, process, consumer)
         deadline = time.monotonic() + run.seconds_max
-        seen = first
-        while seen < run.workload.events and time.monotonic() < deadline:
+        seen, steps = first, 0
+        while seen < run.workload.events and not _is_enough(steps, time.monotonic() - deadline, run):
             await asyncio.sleep(POLL_SECONDS)
-            seen = sum((await topics.ends(topics.target, consumer)).values())
+            was, seen = seen, sum((await topics.ends(topics.target, consumer)).values())
+            steps += seen > was
         after = process.usage()
     used = Usage(
         after.user_seconds - before.user_seconds, after.system_seconds - before.system_seconds, after.rss_bytes
     )
     return _Watched(used, seen - first)
+
+
+def _is_enough(steps: int, late_seconds: float, run: Run) -> bool:
+    """Say whether a slow driver was watched for its time, and was seen to move often enough to tell a rate."""
+    return late_seconds > 0 and (steps >= STEPS_MIN or late_seconds > STEPS_PATIENCE * run.seconds_max)
 
 
 async def _first_row(topics: Topics, process: Measured, consumer: AIOKafkaConsumer) -> tuple[Usage, int]:
