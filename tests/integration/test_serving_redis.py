@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from tests.fakes.serving.declared import MERCHANT, MODEL
 from tests.fakes.serving.models import artifact
 from tests.fakes.serving.stage import Stage, staged
-from tests.unit.serving.test_stream import stored_merchant
+from tests.fakes.serving.stored import SET, stored_merchant
 
 from millrace_common.keys import partition_of
 from millrace_common.online import OnlineReader, OnlineWriter
@@ -21,7 +21,9 @@ PATH = f"/v1/models/{MODEL}/predict"
 AT_US = 1_700_000_000_000_000
 ASK = {"entities": {"card": "4929", "merchant": "shop"}, "fields": {"amount": 1.0}, "at": AT_US // 1_000}
 PARTITIONS = 4
-SLOT = Slot("raw-data.by-merchant", "merchant", partition_of("shop", PARTITIONS), "0" * 8)
+SLOT = Slot("raw-data.by-merchant", "merchant", partition_of("shop", PARTITIONS), SET)
+CARD_SLOT = Slot("raw-data", "card", partition_of("4929", PARTITIONS), SET)
+KEY = SLOT.value_key("shop", MERCHANT.key)
 
 
 @pytest.fixture
@@ -33,13 +35,14 @@ def url(redis_url: str) -> str:
 @asynccontextmanager
 async def filled(url: str) -> AsyncIterator[None]:
     """Let the features service's writer store four events of a merchant; take them away after."""
-    keys = (META_KEY, SLOT.cursor_key, SLOT.value_key("shop", MERCHANT.key))
+    keys = (META_KEY, SLOT.cursor_key, CARD_SLOT.cursor_key, KEY)
     async with Redis.from_url(url) as client:
         await client.delete(*keys)
         async with OnlineWriter.connect(url) as writer:
             await writer.claim(PARTITIONS)
+            await writer.take(CARD_SLOT)
             await writer.take(SLOT)
-            await writer.write(SLOT, {SLOT.value_key("shop", MERCHANT.key): stored_merchant(4, AT_US)}, Cursor(42, {}))
+            await writer.write(SLOT, {KEY: stored_merchant(4, AT_US)}, Cursor(42, {}))
         try:
             yield
         finally:
@@ -54,6 +57,7 @@ class Wire:
     target: tuple[str, int]
     cut: bool = False
     stopped: bool = False
+    delay_seconds: float = 0.0
     ends: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,8 +73,10 @@ class Wire:
         """Carry bytes one way."""
         try:
             while data := await reader.read(1 << 16):
-                if not self.stopped:
-                    writer.write(data)
+                await asyncio.sleep(self.delay_seconds)
+                while self.stopped:
+                    await asyncio.sleep(0.01)
+                writer.write(data)
         except ConnectionError:
             pass
         finally:
@@ -118,7 +124,7 @@ async def test_predict_reads_what_the_features_service_wrote(url: str) -> None:
     assert (flags, count) == (["missing"], 4.0)
 
 
-@pytest.mark.parametrize("how", ["cut", "stopped"])
+@pytest.mark.parametrize("how", ["cut", "stopped", "slow"])
 async def test_redis_may_go_away_and_come_back(url: str, how: str) -> None:
     """While it is gone each answer is flagged and takes no longer than its time; afterwards values are back."""
     async with filled(url), wired(url) as (wire, reader):
@@ -128,9 +134,9 @@ async def test_redis_may_go_away_and_come_back(url: str, how: str) -> None:
         if how == "cut":
             wire.break_off()
         else:
-            wire.stopped = True
+            wire.stopped, wire.delay_seconds = how == "stopped", 0.2 if how == "slow" else 0.0
         gone = [await asked(stage) for _ in range(3)]
-        wire.cut = wire.stopped = False
+        wire.cut, wire.stopped, wire.delay_seconds = False, False, 0.0
         for _ in range(50):
             after = await asked(stage)
             if "store-unavailable" not in after[0]:

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.serving.declared import CARD, DAY_US, MERCHANT, MODEL
 from tests.fakes.serving.models import artifact, score_of
 from tests.fakes.serving.stage import staged
-from tests.unit.serving.test_stream import stored_merchant
+from tests.fakes.serving.stored import stored_merchant
 
 from millrace_common.ids import h
 from millrace_serving.core.limits import Limits

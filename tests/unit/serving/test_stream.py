@@ -2,9 +2,10 @@
 
 import msgspec
 import pytest
-from tests.fakes.serving.declared import CARD, DAY_US, MERCHANT, MODEL, row
+from tests.fakes.serving.declared import CARD, MERCHANT, MODEL, row
 from tests.fakes.serving.models import artifact, score_of
 from tests.fakes.serving.stage import Stage, staged
+from tests.fakes.serving.stored import stored_merchant
 
 from millrace_common.clock import SystemClock, VirtualClock
 from millrace_common.codec import encode
@@ -12,9 +13,6 @@ from millrace_common.errors import Unavailable
 from millrace_common.ids import stream_prediction_id
 from millrace_common.messages import FeatureRow, Label, Position, Prediction
 from millrace_common.records import Batch, Outgoing, TopicPartition
-from millrace_engine.groups import compile_group
-from millrace_engine.rings import Ring
-from millrace_engine.values import Header
 from millrace_serving.core.limits import Limits
 
 AT = TopicPartition("features", 0)
@@ -32,13 +30,6 @@ async def outgoing(stage: Stage, *messages: FeatureRow | Label) -> list[Outgoing
     first = len(log)
     await stage.bus.publish([encode(message) for message in messages])
     return list((await stage.service.subscriptions[0].handler(Batch(AT, log[first:]))).publish)
-
-
-def stored_merchant(events: int, at_us: int) -> bytes:
-    """Return what the online store holds of a merchant with events just before `at_us`."""
-    ring = Ring(columns=[], times=[at_us - place - 1 for place in reversed(range(events))])
-    header = Header(0, b"\0" * 4, 41, 2, at_us - 1, at_us - 1, 0, at_us - DAY_US)
-    return compile_group(MERCHANT).encode(ring, header)
 
 
 async def test_a_row_is_scored_by_the_champion_on_its_own_groups_and_fields() -> None:
@@ -121,8 +112,44 @@ async def test_groups_of_other_entities_come_from_the_online_store_in_one_read()
     assert stage.online.reads == [1]
     assert {one.vector[4] for one in made if one.vector} == {4.0}
     facts = made[0].groups[MERCHANT.key]
-    assert (facts.status, facts.source) == ("fresh", Position(topic="raw-data", partition=2, offset=41))
+    assert (facts.status, facts.source) == ("fresh", Position(topic="raw-data.by-merchant", partition=2, offset=41))
     assert made[0].flags == ()
+
+
+@pytest.mark.parametrize(
+    ("missing", "status", "vector", "error"),
+    [
+        ("default", "defaulted", (12.5, 0.0, 3.0, 20.0, None), None),
+        ("last", "stale", (12.5, 0.0, 3.0, 20.0, 4.0), None),
+        ("fail", "stale", None, f"{MERCHANT.key} is stale"),
+    ],
+)
+async def test_a_value_of_a_store_that_is_rebuilt_is_stale_whatever_it_says(
+    missing: str, status: str, vector: tuple[float | None, ...] | None, error: str | None
+) -> None:
+    """It may lack any number of events: each policy treats it as stale, and the prediction says why."""
+    stage = await staged(VirtualClock(5), missing=missing)
+    await stage.promote_new("1", artifact(0.0))
+    stage.online.values["merchant", "shop", MERCHANT.key] = stored_merchant(4, row(1).event_time_us)
+    stage.online.whole = False
+
+    [made] = await scored(stage, row(1))
+
+    assert (made.groups[MERCHANT.key].status, made.groups[CARD.key].status) == (status, "fresh")
+    assert (made.vector, made.error, made.flags) == (vector, error, ("store-rebuilding",))
+
+
+@pytest.mark.parametrize("missing", ["default", "last"])
+async def test_an_entity_that_a_store_being_rebuilt_does_not_hold_is_not_taken_for_an_unseen_one(missing: str) -> None:
+    """Nobody knows whether it has a past: its features are missing, not those of an entity without events."""
+    stage = await staged(VirtualClock(5), missing=missing)
+    await stage.promote_new("1", artifact(0.0))
+    stage.online.whole = False
+
+    [made] = await scored(stage, row(1))
+
+    assert made.vector == (12.5, 0.0, 3.0, 20.0, None)
+    assert made.flags == ("store-rebuilding",)
 
 
 async def test_a_group_that_nobody_has_seen_has_the_values_of_an_entity_without_events() -> None:

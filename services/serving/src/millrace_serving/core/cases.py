@@ -112,7 +112,7 @@ def _group(case: Case, need: Need, stored: Stored | None) -> tuple[Values, Group
     entity_id = case.entities.get(need.entity_type, "")
     held = stored.get(Wanted(need.topic, need.entity_type, entity_id, need.key), _UNNAMED)
     try:
-        read = need.group.read(held.value, case.at_us, current=case.fields if need.includes_current else None)
+        read = need.group.read(held.value, case.at_us, current=case.fields)
     except Unreadable:
         return {}, GroupFacts(status="missing"), UNREADABLE
     status = read.status if held.whole else "stale"

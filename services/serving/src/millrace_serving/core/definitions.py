@@ -13,17 +13,13 @@ from millrace_engine.views import View, compile_view
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A feature group that a view takes, and the topic that feeds it.
-
-    `includes_current`: a feature of it counts the event at hand.
-    """
+    """A feature group that a view takes, and the topic that feeds it."""
 
     key: str
     topic: str
     entity_type: str
     by: tuple[str, ...]
     group: Group
-    includes_current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +80,8 @@ def _compile(spec: ModelSpec, contract: Contract, deployment: Deployment) -> Def
 
 
 def _need(group: GroupSpec, deployment: Deployment) -> Need:
-    includes_current = any(feature.include_current for feature in group.features)
     compiled = compile_group(group, deployment.events[group.event])
-    return Need(group.key, feeding(group, deployment), group.entity_type, group.by, compiled, includes_current)
+    return Need(group.key, feeding(group, deployment), group.entity_type, group.by, compiled)
 
 
 def _fields_of(expr: Expr) -> Iterator[str]:
