@@ -34,6 +34,7 @@ class Stage:
     partitions: int = PARTITIONS
     store: MemoryOnline = field(default_factory=MemoryOnline)
     entities_max: int = 1_000
+    at_a_glance: bool = True
     clock: VirtualClock = field(default_factory=lambda: VirtualClock(NOON_US))
 
     def __post_init__(self) -> None:
@@ -47,7 +48,9 @@ class Stage:
                 self.bus.leave(seat)
         self.store = store or self.store
         host = Host(self.deployment, self.bus, self.clock, "0", "1.2.3")
-        self.service: Service = build(host, store=self.store, entities_max=self.entities_max)
+        self.service: Service = build(
+            host, store=self.store, entities_max=self.entities_max, at_a_glance=self.at_a_glance
+        )
         self.simulation = Simulation(self.bus, self.clock, [self.service])
 
     async def send(

@@ -92,6 +92,7 @@ class Features:
     version: str
     entities_max: int
     """Entities that are cached of each entity type and partition."""
+    at_a_glance: bool = True
     counts: Counter[str] = field(default_factory=Counter)
     """Settled records by result. Each record of raw-data has one: in = rows + labels + dead + late + duplicates
     + parked + moved + replayed. `copies` were sent to other entities' topics and count there as `copies_<result>`."""
@@ -128,7 +129,7 @@ class Features:
         if found != partitions:
             raise Misconfigured(f"{feed.topic} has {found} partitions, raw-data {partitions}: create it anew")
         await self.online.claim(partitions)
-        self._intakes[feed.topic] = Intake(self.events, feed, partitions)
+        self._intakes[feed.topic] = Intake(self.events, feed, partitions, self.at_a_glance)
 
     async def _take(self, at: TopicPartition, entity_type: str, committed: int | None) -> Shard:
         plan = self.feeds.by_topic[at.topic].plans[entity_type]

@@ -15,11 +15,14 @@ from millrace_features.settings import Settings
 ENTITIES_MAX = 200_000
 
 
-def build(host: Host, *, store: Online, entities_max: int = ENTITIES_MAX) -> Service:
-    """Wire the service: one subscription to raw-data, one to the topic of each other entity that groups go by."""
+def build(host: Host, *, store: Online, entities_max: int = ENTITIES_MAX, at_a_glance: bool = True) -> Service:
+    """Wire the service: one subscription to raw-data, one to the topic of each other entity that groups go by.
+
+    Without `at_a_glance` ordinary records are looked at as closely as odd ones, and nothing else differs.
+    """
     feeds = compile_feeds(host.deployment)
     events = compile_events(host.deployment)
-    features = Features(feeds, events, store, host.publisher, host.version, entities_max)
+    features = Features(feeds, events, store, host.publisher, host.version, entities_max, at_a_glance)
     service = Service("features", counts=lambda: dict(features.counts))
     for topic, feed in feeds.by_topic.items():
         service = service.on(topic, features.on_batch, cursors=features, reach_us=feed.reach_us)

@@ -23,6 +23,7 @@ from millrace_features.core.lots import Lot
 
 WHOLE = frozenset({"count", "distinct"})
 """Aggregates whose value is an integer in JSON."""
+INTEGERS_MAX = 2**53
 _ENCODE = msgspec.json.Encoder().encode
 _CONSTANT = constant_headers(FeatureRow)
 _FACTS = msgspec.structs.fields(FeatureRow)
@@ -83,8 +84,8 @@ class RowWriter:
         columns: list[list[Any]] = values.T.tolist()
         for i in self._whole:
             column = values[:, i]
-            present = not np.isnan(column).any()
-            columns[i] = column.astype(np.int64).tolist() if present else [_whole(number) for number in columns[i]]
+            plain = bool(np.all(np.abs(column) < INTEGERS_MAX))
+            columns[i] = column.astype(np.int64).tolist() if plain else [_whole(number) for number in columns[i]]
         if not self._members:
             return repeat(self._groups(), len(values))
         return map(self._groups, *(map(group, *columns[a:b]) for group, a, b in self._members))
