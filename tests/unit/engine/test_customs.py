@@ -1,13 +1,17 @@
 """A team's own aggregates in machine code: the bits of their verbs in Python, on any cells of an array."""
 
+import inspect
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fakes import customs
 from tests.fakes.customs import Alternating, Swing, Texts
 
 from millrace.custom import CustomAggregate, disagreement, import_path
 from millrace_engine.customs import (
+    NotCompiled,
     compile_custom,
     custom_finalize,
     custom_merge,
@@ -65,8 +69,10 @@ def test_a_class_is_compiled_once() -> None:
 
 def test_what_is_no_machine_code_is_named() -> None:
     """A verb that cannot be compiled is told by its name, before any event is taken."""
-    with pytest.raises(ValueError, match=r"customs:Texts\.update is no machine code"):
+    with pytest.raises(NotCompiled, match=r"customs:Texts\.update is no machine code: .*'eval'") as caught:
         compile_custom(import_path(Texts))
+    text = inspect.getsource(customs).splitlines()
+    assert "eval(" in text[caught.value.line - 1]
 
 
 def test_what_is_no_aggregate_is_refused() -> None:

@@ -1,14 +1,17 @@
 """`millrace check`: what each service would do with a pipeline file, or all that is wrong with it."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from millrace.describe import describe
-from millrace.loading import PipelineMistakes, load
+from millrace.loading import Mistake, PipelineMistakes, load
+from millrace.spec import Deployment
 from millrace_cli import console
 from millrace_cli.commands.options import JsonOption
+from millrace_engine.customs import NotCompiled, compile_custom
 
 EXIT_MISTAKES = 1
 Shown = Mapping[str, Any]
@@ -18,7 +21,7 @@ FileArgument = Annotated[str, typer.Argument(help="path/file.py or module, with 
 def check(file: FileArgument, *, json: JsonOption = False) -> None:
     """Show what each service would do with FILE; exit 1 with every mistake in it."""
     try:
-        found = describe(load([file]))
+        found = describe(_compiled(load([file])))
     except PipelineMistakes as mistakes:
         _refuse(mistakes, json=json)
         raise typer.Exit(EXIT_MISTAKES) from mistakes
@@ -35,6 +38,26 @@ def check(file: FileArgument, *, json: JsonOption = False) -> None:
     rows = [(one["service"], _listed(one["reads"]), _listed(one["writes"]), one["does"]) for one in found["services"]]
     console.show_table(("service", "reads", "writes", "does"), rows)
     console.say(f"\n{file} is right; deployment {found['hash'][:8]}")
+
+
+def _compiled(deployment: Deployment) -> Deployment:
+    """Return a deployment whose own aggregates are machine code. Raises PipelineMistakes for those that are not."""
+    features = [feature for group in deployment.groups.values() for feature in group.features]
+    mistakes = [_uncompiled(path) for path in dict.fromkeys(one.custom for one in features if one.custom)]
+    if any(mistakes):
+        raise PipelineMistakes([mistake for mistake in mistakes if mistake])
+    return deployment
+
+
+def _uncompiled(path: str) -> Mistake | None:
+    try:
+        compile_custom(path)
+    except NotCompiled as error:
+        name = f"{error.aggregate.__name__}.{error.verb}"
+        what = f"{name} is no machine code: {error.reason}"
+        mend = "keep it to numbers, cells[i], if, loops over range, and math"
+        return Mistake(inspect.getsourcefile(error.aggregate) or path, error.line, what, mend)
+    return None
 
 
 def _refuse(mistakes: PipelineMistakes, *, json: bool) -> None:

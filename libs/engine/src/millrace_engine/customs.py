@@ -5,6 +5,7 @@ are those of `millrace.CustomAggregate`; a division by zero gives infinity or Na
 """
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,19 @@ intrinsic: Callable[[Verb], Verb] = typed_intrinsic
 """A function that is given types and says how to generate its call, which has one argument fewer."""
 
 
+class NotCompiled(ValueError):
+    """A verb of a team's own aggregate is no machine code. `reason` is the compiler's, `line` that of the file."""
+
+    def __init__(self, aggregate: type[CustomAggregate], verb: str, told: str) -> None:
+        lines = told.partition('\n\nFile "')[0].strip().splitlines()
+        place = re.search(r'File ".*", line (\d+)', told)
+        self.aggregate = aggregate
+        self.verb = verb
+        self.reason = lines[-1] if lines else told
+        self.line = int(place[1]) if place else 0
+        super().__init__(f"{import_path(aggregate)}.{verb} is no machine code: {self.reason} (line {self.line})")
+
+
 @dataclass(frozen=True, slots=True)
 class Custom:
     """A compiled aggregate: how many cells a partial takes, and the address of each verb, valid while this lives."""
@@ -44,7 +58,7 @@ class Custom:
 def compile_custom(path: str) -> Custom:
     """Compile the class that an import path names, once in a process.
 
-    Raises ValueError saying which verb is no machine code, and ImportError, AttributeError or TypeError where there is
+    Raises NotCompiled saying which verb is no machine code, and ImportError, AttributeError or TypeError where there is
     no such class.
     """
     return _compiled(resolve(path))
@@ -61,9 +75,10 @@ def _verb(aggregate: type[CustomAggregate], name: str) -> Any:  # numba has no t
     signature, wrapped = WRAPPED[name]
     verb = numba.njit(error_model="numpy")(getattr(aggregate, name))
     try:
+        verb.compile(tuple(OPERANDS.get(kind, kind) for kind in signature.args))
         return numba.cfunc(signature)(wrapped(verb, aggregate.cells))
     except numba.core.errors.NumbaError as error:
-        raise ValueError(f"{import_path(aggregate)}.{name} is no machine code: {error}") from error
+        raise NotCompiled(aggregate, name, str(error)) from error
 
 
 def _of_cells(verb: Verb, cells: int) -> Verb:
@@ -78,7 +93,9 @@ def _of_other(verb: Verb, cells: int) -> Verb:
     return lambda partial, other: verb(carray(partial, (cells,)), carray(other, (cells,)))
 
 
-WRAPPED: Mapping[str, tuple[object, Callable[[Verb, int], Verb]]] = {
+OPERANDS = {CELLS: types.float64[::1]}
+"""What a verb is given for what machine code is given."""
+WRAPPED: Mapping[str, tuple[Any, Callable[[Verb, int], Verb]]] = {
     "prepare": (types.void(CELLS), _of_cells),
     "update": (types.void(CELLS, types.float64), _of_value),
     "merge": (types.void(CELLS, CELLS), _of_other),
