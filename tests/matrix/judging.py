@@ -10,7 +10,7 @@ from tests.unit.oracles.exact import ExactGroup
 from tests.unit.oracles.fold import Placed, placed
 from tests.unit.oracles.held import own, published
 from tests.unit.oracles.logs import Logged
-from tests.unit.oracles.stored import digest, opened
+from tests.unit.oracles.stored import known_as, opened
 from tests.unit.oracles.tables import Driven
 from tests.unit.oracles.windows import Oracle, Past, Row, narrowed
 
@@ -145,7 +145,9 @@ def _hold_store(found: Judged, judge: Judge, told: Mapping[str, Told], store: Ma
         for of_group in oracle.groups:
             value = store.get(value_key(slot, entity, of_group.spec.key), b"")
             stored = opened(value, features=len(of_group.spec.features))
-            ring = [(entry.time_us, digest(entry.event_id)) for entry in of_group.ring]
+            ring = [
+                (entry.time_us, known_as(ENTITY, "payment", entry.event_id, plan.group_keys)) for entry in of_group.ring
+            ]
             found.other["rings"] += stored.ring != ring
             for after_us in LATER_US:
                 key = of_group.spec.key

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from tests.unit.oracles.fold import Folded, fold
-from tests.unit.oracles.stored import digest, opened
-from tests.unit.oracles.windows import GroupOracle, Oracle
+from tests.unit.oracles.stored import known_as, opened, opened_horizon
+from tests.unit.oracles.windows import Oracle
 
 from millrace.spec import Deployment, EventSpec, GroupSpec, Scalar
 from millrace_common.codec import decode
-from millrace_common.ids import row_id
 from millrace_common.keys import partition_of
 from millrace_common.messages import FeatureRow
 from millrace_common.records import Record
@@ -66,7 +65,7 @@ def hold_store(store: Mapping[str, bytes], folded: Folded, deployment: Deploymen
                 continue
             value = store[value_key(slot_tag, entity, group.spec.key)]
             held = opened(value, features=len(group.spec.features)).ring
-            assert held == [(entry.time_us, _digest(plan, group.spec.event, entry.event_id)) for entry in expected.ring]
+            assert held == [(entry.time_us, _known(plan, group.spec.event, entry.event_id)) for entry in expected.ring]
             assert group.read(value, newest + 1).values == expected.values(newest + 1)
     prefix = f"fs:{{{entity_type}."
     found = {key for key in store if key.startswith(prefix) and key.split("}:")[1][0] in "io"}
@@ -78,30 +77,17 @@ def groups_of(deployment: Deployment, entity_type: str) -> list[GroupSpec]:
     return [group for group in deployment.groups.values() if group.entity_type == entity_type]
 
 
-def _hold_value(value: bytes, oracle: GroupOracle, newest_us: int) -> None:
-    found = opened(value, features=len(oracle.spec.features))
-    assert found.ring == [(entry.time_us, digest(entry.event_id)) for entry in oracle.ring]
-    assert compile_group(oracle.spec).read(value, newest_us + 1).values == oracle.values(newest_us + 1)
-
-
-def _digest(plan: EntityPlan, event_type: str, event_id: str) -> int:
-    """Return the 64 bits by which an event is known: the first of its row's id."""
-    known = bytes.fromhex(row_id(plan.entity_type, event_type, event_id, plan.group_keys))
-    return int.from_bytes(known[:8], "little", signed=True)
-
-
 def _hold_horizon(value: bytes, oracle: Oracle, plan: EntityPlan) -> None:
-    cells = struct.unpack(f"<{len(value) // 8}q", value)
-    at = 3 + 2 * len(plan.events)
-    for kind, spec in enumerate(plan.events):
-        newest, n = cells[3 + 2 * kind : 5 + 2 * kind]
+    for spec, held in zip(plan.events, opened_horizon(value, types=len(plan.events)).types, strict=True):
         counted = oracle.counted.get(spec.type, [])
-        assert bool(n) == bool(counted)
+        assert bool(held.ids) == bool(counted)
         if counted:
-            assert newest == oracle.newest[spec.type]
-        ids = set(cells[at : at + 2 * n : 2])
-        assert ids <= {_digest(plan, spec.type, past.event_id) for past in counted}
-        at += 2 * n
+            assert held.newest_us == oracle.newest[spec.type]
+        assert {id_ for id_, _ in held.ids} <= {_known(plan, spec.type, past.event_id) for past in counted}
+
+
+def _known(plan: EntityPlan, event_type: str, event_id: str) -> int:
+    return known_as(plan.entity_type, event_type, event_id, plan.group_keys)
 
 
 def hold_all(raw: Log, side: Log, features: Log, store: Mapping[str, bytes], deployment: Deployment) -> int:

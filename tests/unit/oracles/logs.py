@@ -10,7 +10,7 @@ from tests.unit.oracles.windows import Past
 
 from millrace.spec import AggregateOp, EventSpec, FeatureSpec, FieldRef, GroupSpec, Scalar
 
-WINDOWS = {"5s": 5 * SECOND, "61s": 61 * SECOND, "1s": SECOND}
+WINDOWS = {"2s": 2 * SECOND, "61s": 61 * SECOND}
 TEXT = FieldRef("payment", "merchant", "str")
 LATENESS_US = 10 * SECOND
 HOT = replace(PAYMENT, lateness_us=LATENESS_US, dedupe_us=40 * SECOND)
@@ -92,22 +92,38 @@ class Logged:
 AMOUNTS = (None, 0.0, -0.0, 0.1, 0.2, 0.7, 5.0, 5.5, -3.25, 1e16, -1e16, 3.4e38, 1e-40, 1e300)
 
 
-@st.composite
-def logs(draw: st.DrawFn) -> list[Logged]:
-    """Draw a log of a few entities with bursts of more events than a ring holds, in one of the ways events come."""
-    rng = random.Random(draw(st.integers(0, 2**32)))
-    order = draw(st.sampled_from(["in order", "shuffled", "late"]))
-    duplicated = draw(st.sampled_from([0.0, 0.0, 0.2]))
-    log: list[Logged] = []
-    for entity in draw(st.sampled_from([("a",), ("a", "b"), ("a", "b", "c", "d")])):
-        n = draw(st.sampled_from([3, 70, 70, 200, 400]))
-        pace_us = draw(st.sampled_from([1, 3_000, SECOND // 20, SECOND // 3, 2 * SECOND]))
-        log += _sent(rng, entity, n, pace_us, order=order)
-    log.sort(key=lambda logged: logged.event.fields["arrives"] or 0)
-    for i in range(len(log)):
-        if rng.random() < duplicated:
-            log.insert(i, log[rng.randrange(max(i - 30, 0), i + 1)])
-    return log
+@dataclass(frozen=True)
+class Stream:
+    """How the events of a few entities come. `entities` have so many events, so far apart (us)."""
+
+    seed: int
+    order: str
+    doubled: float
+    entities: tuple[tuple[int, int], ...]
+
+    def log(self) -> list[Logged]:
+        """Return the events as they come."""
+        rng = random.Random(self.seed)
+        parts = zip("abcd", self.entities, strict=False)
+        log = [sent for name, (n, pace_us) in parts for sent in _sent(rng, name, n, pace_us, order=self.order)]
+        log.sort(key=lambda logged: logged.event.fields["arrives"] or 0)
+        for i in range(len(log)):
+            if rng.random() < self.doubled:
+                log.insert(i, log[rng.randrange(max(i - 30, 0), i + 1)])
+        return log
+
+
+_BURSTS = st.tuples(
+    st.sampled_from([3, 70, 150, 300]), st.sampled_from([1, 3_000, SECOND // 20, SECOND // 3, 2 * SECOND])
+)
+STREAMS = st.builds(
+    Stream,
+    st.integers(0, 2**32),
+    st.sampled_from(["in order", "shuffled", "late"]),
+    st.sampled_from([0.0, 0.2]),
+    st.lists(_BURSTS, min_size=1, max_size=4).map(tuple),
+)
+"""Streams with bursts of more events than a ring holds."""
 
 
 def _sent(rng: random.Random, entity: str, n: int, pace_us: int, *, order: str) -> list[Logged]:

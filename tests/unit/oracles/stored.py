@@ -7,7 +7,10 @@ each entry its time, the digest of its id and its columns.
 
 import hashlib
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from millrace_common.ids import row_id
 
 _HEADER = struct.Struct("<BBH4sqIIqqqqq")
 CELL = 8
@@ -45,3 +48,37 @@ def opened(value: bytes, *, features: int) -> Stored:
 def digest(event_id: str) -> int:
     """Return the 64 bits by which an id is known in a ring."""
     return int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+class Remembered(NamedTuple):
+    """What an id horizon says of one event type: its newest event time, and digests of ids with their event times."""
+
+    newest_us: int
+    ids: list[tuple[int, int]]
+
+
+class Horizon(NamedTuple):
+    """An entity's id horizon. `types` in the order of its plan's events."""
+
+    set: bytes
+    offset: int
+    append_time_us: int
+    types: list[Remembered]
+
+
+def opened_horizon(value: bytes, *, types: int) -> Horizon:
+    """Read a horizon: three cells as in a value, of each type newest and count, then digests and times."""
+    cells = struct.unpack(f"<{len(value) // CELL}q", value)
+    at, found = 3 + 2 * types, []
+    for newest, n in zip(cells[3:at:2], cells[4:at:2], strict=True):
+        ids = cells[at : at + 2 * n]
+        found.append(Remembered(newest, list(zip(ids[::2], ids[1::2], strict=True))))
+        at += 2 * n
+    assert at == len(cells), "the horizon is cut short"
+    return Horizon(value[4:8], cells[1], cells[2], found)
+
+
+def known_as(entity_type: str, event_type: str, event_id: str, group_keys: Sequence[str]) -> int:
+    """Return the 64 bits by which features knows an event: the first of its row's id."""
+    known = bytes.fromhex(row_id(entity_type, event_type, event_id, group_keys))
+    return int.from_bytes(known[:8], "little", signed=True)

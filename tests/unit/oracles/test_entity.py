@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.oracles.logs import EVENTS, GROUPS, UNSHRUNK, WINDOWED, Logged, logs
+from tests.unit.oracles.logs import EVENTS, GROUPS, STREAMS, UNSHRUNK, WINDOWED, Logged, Stream
 from tests.unit.oracles.tables import Driven, Rows, expected
 from tests.unit.oracles.windows import RING, Oracle, Past
 
@@ -46,19 +46,21 @@ def hold(driven: Driven, oracles: dict[str, Oracle], batch: list[Logged]) -> Non
         assert different(rows, groups) == {}, logged
 
 
-@settings(max_examples=60, phases=UNSHRUNK)
-@given(logs(), st.integers(0, 2**16))
-def test_rows_are_those_of_the_oracle(log: list[Logged], seed: int) -> None:
+@settings(max_examples=25, phases=UNSHRUNK)
+@given(STREAMS, st.integers(0, 2**16))
+def test_rows_are_those_of_the_oracle(stream: Stream, seed: int) -> None:
     """In order, shuffled, doubled or late, however batches are cut: each verdict and row is the oracle's."""
+    log = stream.log()
     driven, oracles = Driven(CARD), dict[str, Oracle]()
     for batch in batches(log, seed):
         hold(driven, oracles, batch)
 
 
-@settings(max_examples=40, phases=UNSHRUNK)
-@given(logs(), st.integers(0, 2**16))
-def test_rows_are_those_of_the_oracle_over_restarts_and_evictions(log: list[Logged], seed: int) -> None:
+@settings(max_examples=20, phases=UNSHRUNK)
+@given(STREAMS, st.integers(0, 2**16))
+def test_rows_are_those_of_the_oracle_over_restarts_and_evictions(stream: Stream, seed: int) -> None:
     """State that comes back from the store goes on as if it had never left memory."""
+    log = stream.log()
     driven, oracles, rng = Driven(CARD), dict[str, Oracle](), random.Random(seed)
     for batch in batches(log, seed):
         hold(driven, oracles, batch)
@@ -69,10 +71,11 @@ def test_rows_are_those_of_the_oracle_over_restarts_and_evictions(log: list[Logg
                 driven.evict(rng.choice((0, 1, 2)))
 
 
-@settings(max_examples=30, phases=UNSHRUNK)
-@given(logs(), st.integers(0, 2**16))
-def test_the_stored_bytes_do_not_depend_on_how_batches_were_cut(log: list[Logged], seed: int) -> None:
+@settings(max_examples=15, phases=UNSHRUNK)
+@given(STREAMS, st.integers(0, 2**16))
+def test_the_stored_bytes_do_not_depend_on_how_batches_were_cut(stream: Stream, seed: int) -> None:
     """One batch, many batches, restarts between them: the same bytes in the store."""
+    log = stream.log()
     whole, parts, rng = Driven(CARD), Driven(CARD), random.Random(seed)
     whole.step(log)
     for batch in batches(log, seed):
@@ -82,10 +85,11 @@ def test_the_stored_bytes_do_not_depend_on_how_batches_were_cut(log: list[Logged
     assert parts.store == whole.store
 
 
-@settings(max_examples=30, phases=UNSHRUNK)
-@given(logs(), st.integers(0, 2**16))
-def test_a_log_read_again_changes_nothing(log: list[Logged], seed: int) -> None:
+@settings(max_examples=10, phases=UNSHRUNK)
+@given(STREAMS, st.integers(0, 2**16))
+def test_a_log_read_again_changes_nothing(stream: Stream, seed: int) -> None:
     """Events below an entity's offset are skipped on replay: counted before, applied or judged the same now."""
+    log = stream.log()
     driven = Driven(CARD)
     verdicts = [verdict for verdict, _ in driven.step(log)]
     stored = {name: list(values) for name, values in driven.store.items()}
@@ -96,10 +100,11 @@ def test_a_log_read_again_changes_nothing(log: list[Logged], seed: int) -> None:
     assert driven.store == stored
 
 
-@settings(max_examples=40, phases=UNSHRUNK)
-@given(logs(), st.integers(0, 200_000_000))
-def test_the_store_answers_as_the_oracle_at_any_later_time(log: list[Logged], after_us: int) -> None:
+@settings(max_examples=15, phases=UNSHRUNK)
+@given(STREAMS, st.integers(0, 200_000_000))
+def test_the_store_answers_as_the_oracle_at_any_later_time(stream: Stream, after_us: int) -> None:
     """What is stored is right at every time from the newest event on, without being written again."""
+    log = stream.log()
     driven, oracles = Driven(CARD), dict[str, Oracle]()
     driven.step(log)
     expected(oracles, CARD, log)
@@ -118,9 +123,9 @@ def test_the_store_answers_as_the_oracle_at_any_later_time(log: list[Logged], af
 
 @pytest.mark.parametrize("shape", ["burst", "one instant", "an hour apart"])
 def test_a_key_with_many_events_is_that_of_the_oracle(shape: str) -> None:
-    """Three thousand events of one key, most of them in tiles."""
+    """Fifteen hundred events of one key, most of them in tiles."""
     rng, time_us, log = random.Random(shape), 1_700_000_000_000_000, []
-    for i in range(3_000 if shape == "burst" else 300):
+    for i in range(1_500 if shape == "burst" else 300):
         time_us += {"burst": rng.randint(0, 30_000), "one instant": 0, "an hour apart": 3_600_000_000}[shape]
         late_us = rng.choice((0, 0, 5_000_000))
         fields: dict[str, Scalar] = {"amount": rng.lognormvariate(3, 2), "merchant": f"m{rng.randrange(300)}"}

@@ -2,14 +2,15 @@
 
 from hypothesis import given, settings
 from tests.unit.oracles.exact import ExactGroup
-from tests.unit.oracles.logs import EVENTS, GROUPS, UNSHRUNK, WINDOWED, Logged, logs
+from tests.unit.oracles.logs import EVENTS, GROUPS, STREAMS, UNSHRUNK, WINDOWED, Stream
 from tests.unit.oracles.windows import RING, TILES, Oracle, narrowed, window_of
 
 
-@settings(max_examples=40, phases=UNSHRUNK)
-@given(logs())
-def test_up_to_64_events_are_exact(log: list[Logged]) -> None:
+@settings(max_examples=15, phases=UNSHRUNK)
+@given(STREAMS)
+def test_up_to_64_events_are_exact(stream: Stream) -> None:
     """An entity with no more events than a ring holds has exact windows."""
+    log = stream.log()
     oracle, exact = Oracle(GROUPS, EVENTS), [ExactGroup(spec) for spec in GROUPS]
     for logged in [logged for logged in log if logged.entity == "a" and logged.event.type == "payment"][:RING]:
         event = logged.event
@@ -25,10 +26,11 @@ def test_up_to_64_events_are_exact(log: list[Logged]) -> None:
             group.enter(event)
 
 
-@settings(max_examples=40, phases=UNSHRUNK)
-@given(logs())
-def test_a_count_is_wrong_by_no_more_than_a_tile(log: list[Logged]) -> None:
+@settings(max_examples=15, phases=UNSHRUNK)
+@given(STREAMS)
+def test_a_count_is_wrong_by_no_more_than_a_tile(stream: Stream) -> None:
     """What left the ring counts in whole tiles: at least the events of the window, at most those of a tile more."""
+    log = stream.log()
     oracle, exact = Oracle((WINDOWED,), EVENTS), ExactGroup(WINDOWED)
     counts = [feature for feature in WINDOWED.features if feature.op == "count" and not feature.include_current]
     for event in [logged.event for logged in log if logged.entity == "a" and logged.event.type == "payment"]:

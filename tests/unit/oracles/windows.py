@@ -96,7 +96,13 @@ class GroupOracle:
 
     def values(self, at_us: int, current: Past | None = None) -> dict[str, Scalar]:
         """Return the group's features at a time; `current` is the event that is asked for, if it is of this group."""
-        return {feature.name: self._value(i, at_us, current) for i, feature in enumerate(self.spec.features)}
+        now = None if current is None else self._entry(current)
+        windows = {window_of(feature) for feature in self.spec.features}
+        inside = {window_us: self._inside(window_us, at_us) for window_us in windows}
+        return {
+            feature.name: self._value(i, at_us, _candidates(feature, inside[window_of(feature)], now), current)
+            for i, feature in enumerate(self.spec.features)
+        }
 
     def _entry(self, event: Past) -> Entry:
         return Entry(event.event_id, event.time_us, tuple(taken(feature, event) for feature in self.spec.features))
@@ -116,9 +122,8 @@ class GroupOracle:
             if value is not None:
                 tiles[place].partial.add(value, entry.time_us, (index + 1) * tile_us)
 
-    def _value(self, i: int, at_us: int, current: Past | None) -> Scalar:
+    def _value(self, i: int, at_us: int, entries: list[Entry], current: Past | None) -> Scalar:
         feature = self.spec.features[i]
-        entries = self._candidates(feature, at_us, current)
         given = [(entry.time_us, value) for entry in entries if (value := entry.taken[i]) is not None]
         if feature.op == "last":
             return narrowed(given[-feature.n][1] if len(given) >= feature.n else None)
@@ -133,13 +138,9 @@ class GroupOracle:
         single = narrowed(found)
         return int(single) if feature.op in WHOLE and single is not None else single
 
-    def _candidates(self, feature: FeatureSpec, at_us: int, current: Past | None) -> list[Entry]:
-        window_us = window_of(feature)
+    def _inside(self, window_us: int | None, at_us: int) -> list[Entry]:
         since = -math.inf if window_us is None else at_us - window_us
-        entries = [entry for entry in self.ring if since <= entry.time_us < at_us]
-        if feature.include_current and current is not None:
-            entries.append(self._entry(current))
-        return entries if feature.events is None else entries[-feature.events :]
+        return [entry for entry in self.ring if since <= entry.time_us < at_us]
 
     def _merged(self, i: int, at_us: int) -> Partial:
         feature = self.spec.features[i]
@@ -196,6 +197,11 @@ class Oracle:
             group.spec.key: group.values(at_us, current if current and current.type == group.spec.event else None)
             for group in self.groups
         }
+
+
+def _candidates(feature: FeatureSpec, inside: list[Entry], now: Entry | None) -> list[Entry]:
+    entries = [*inside, now] if feature.include_current and now is not None else inside
+    return entries if feature.events is None else entries[-feature.events :]
 
 
 def taken(feature: FeatureSpec, event: Past) -> float | None:
