@@ -55,10 +55,10 @@ def hold_cursors(
     for entity_type, by_partition in marks.items():
         for partition, end in ends.items():
             key = f"{tag(entity_type, partition)}:c:{topic}:live"
-            if end:
-                cursor = CursorRecord.decode(store[key])
-                assert (cursor.offset, cursor.marks) == (end, by_partition.get(partition, {})), key
-                explained.add(key)
+            cursor = CursorRecord.decode(store[key])
+            assert (cursor.offset, cursor.marks) == (end, by_partition.get(partition, {})), key
+            assert cursor.offset >= cursor.whole, f"{key} is not whole"
+            explained.add(key)
     return explained
 
 
