@@ -14,7 +14,7 @@ from millrace_common.metrics import DEAD_LETTERS, FEATURES_EVENTS
 from millrace_common.records import Batch, Outgoing, TopicPartition
 from millrace_common.service import Outcome
 from millrace_common.slots import Cursor, Slot
-from millrace_common.topics import RAW_DATA
+from millrace_common.topics import FEATURES, RAW_DATA
 from millrace_engine.events import Events
 from millrace_engine.steps import APPLIED, COUNTED, DUPLICATE, LATE
 from millrace_engine.table import EntityTable
@@ -136,7 +136,8 @@ class Features:
         slot = Slot(at.topic, entity_type, at.partition, plan.set.hex())
         cursor = await self.online.take(slot, committed)
         spine = at.topic == RAW_DATA.name
-        writers = {spec.type: compile_rows(plan, spec, spine=spine) for spec in plan.events}
+        aligned = await self.publisher.partitions(FEATURES.name) == self._intakes[at.topic].partitions
+        writers = {spec.type: compile_rows(plan, spec, spine=spine, aligned=aligned) for spec in plan.events}
         marks = dict(cursor.marks) if cursor else {}
         return Shard(slot, plan, writers, EntityTable(plan, at.partition), cursor, marks)
 

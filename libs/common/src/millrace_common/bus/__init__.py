@@ -11,7 +11,7 @@ from millrace_common.service import Service
 class Publisher(Protocol):
     """Where HTTP edges send: every record acknowledged before this returns."""
 
-    async def publish(self, records: Sequence[Outgoing]) -> list[Position]:
+    async def publish(self, records: Sequence[Outgoing]) -> Sequence[Position]:
         """Send and await every acknowledgement; positions in the order of `records`.
 
         Raises Unavailable where nothing was sent, Unknown where a deadline passed after the send.

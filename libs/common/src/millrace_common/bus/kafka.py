@@ -43,7 +43,7 @@ class KafkaBus:
     ) -> None:
         await self.publisher.close()
 
-    async def publish(self, records: Sequence[Outgoing]) -> list[Position]:
+    async def publish(self, records: Sequence[Outgoing]) -> Sequence[Position]:
         """Send and await every acknowledgement; positions in the order of `records`."""
         return await self.publisher.publish(records)
 

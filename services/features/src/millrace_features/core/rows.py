@@ -37,6 +37,7 @@ class RowWriter:
     entity_type: str
     group_keys: tuple[str, ...]
     spine: bool
+    aligned: bool
     _row: Any
     _place: Any
     _groups: Any
@@ -49,7 +50,10 @@ class RowWriter:
         return row_digests(self.entity_type, self.spec.type, event_ids, self.group_keys)
 
     def write(self, lot: Lot, digests: bytes, values: NDArray[np.float32], *, late: bool = False) -> list[Outgoing]:
-        """Return the row of each event of a lot; `values` [n, features], NaN where missing."""
+        """Return the row of each event of a lot; `values` [n, features], NaN where missing.
+
+        A row's partition is its record's, which is at home: where the topic of rows has as many (`aligned`).
+        """
         if not len(lot):
             return []
         n, hexes = len(lot), digests.hex()
@@ -78,7 +82,17 @@ class RowWriter:
         ]
         keys = map(str.encode, lot.entity_ids)
         topic = repeat(FeatureRow.topic)
-        return list(map(Outgoing, topic, keys, map(_ENCODE, rows), headers, repeat(None), offsets))
+        return list(
+            map(
+                Outgoing,
+                topic,
+                keys,
+                map(_ENCODE, rows),
+                headers,
+                repeat(first.partition if self.aligned else None),
+                offsets,
+            )
+        )
 
     def _filled(self, values: NDArray[np.float32]) -> Iterable[object]:
         columns: list[list[Any]] = values.T.tolist()
@@ -91,7 +105,7 @@ class RowWriter:
         return map(self._groups, *(map(group, *columns[a:b]) for group, a, b in self._members))
 
 
-def compile_rows(plan: EntityPlan, spec: EventSpec, *, spine: bool) -> RowWriter:
+def compile_rows(plan: EntityPlan, spec: EventSpec, *, spine: bool, aligned: bool) -> RowWriter:
     """Return the writer of the rows that an event class gives to a plan's entities."""
     members, at = [], 0
     for i, group in enumerate(plan.groups):
@@ -107,7 +121,7 @@ def compile_rows(plan: EntityPlan, spec: EventSpec, *, spine: bool) -> RowWriter
     )
     place = msgspec.defstruct("Place", [(name, Any) for name in Position.__struct_fields__], gc=False)
     groups = _struct("Groups", plan.group_keys)
-    return RowWriter(spec, plan.entity_type, plan.group_keys, spine, row, place, groups, tuple(members), whole)
+    return RowWriter(spec, plan.entity_type, plan.group_keys, spine, aligned, row, place, groups, tuple(members), whole)
 
 
 def _whole(number: float) -> int | None:
