@@ -70,6 +70,12 @@ CASES = [
     (BIG, 'agg.decayed_mean(Transaction.amount, half_life="soon")', "big's half_life: `soon` is no duration"),
     (BIG, 'agg.custom(5, Transaction.amount).over("1h")', "big is by 5, no aggregate"),
     (BIG, 'agg.sum(CardSpend).over("1h")', "NameError: name 'CardSpend' is not defined"),
+    (BIG, 'agg.mean(None).over("1h")', "big is of nothing"),
+    (BIG, 'agg.count().over("1h")["1h"]', "big is no aggregate"),
+    (BIG, "Transaction.amount * 2", "big is no aggregate"),
+    (BIG, "agg.last(Transaction.amount, n=2).over(last=1)", "big: last of n=2 over last=1"),
+    ('by="card"', "by=()", "CardSpend is by ()"),
+    ('by="card"', 'by=("card", "card")', "CardSpend is by ('card', 'card')"),
     # transforms
     (IN_MODEL, "view=[derive(Transaction.amount.clip(5, 1), name='x')]", "the view: clip(5, 1)"),
     (IN_MODEL, "view=[derive(Transaction.amount.scale(5, 0), name='x')]", "the view: scale(5, 0)"),

@@ -158,7 +158,8 @@ class GroupDeclaration:
     on: type[Event]
     by: tuple[str, ...]
     place: Place
-    aggregates: Mapping[str, Source | Aggregate[object]]
+    aggregates: Mapping[str, Source | Aggregate[object] | AnyExpression]
+    """A plain expression is none: it stands here so that the load can tell."""
 
 
 class FeatureGroup:
@@ -174,7 +175,9 @@ class FeatureGroup:
         super().__init_subclass__()
         if not (isinstance(on, type) and issubclass(on, Event)):
             raise TypeError(f"{cls.__name__} is on {on!r}; give it a class of events: on=Sale")
-        aggregates = {name: value for name, value in vars(cls).items() if isinstance(value, Source | Aggregate)}
+        aggregates = {
+            name: value for name, value in vars(cls).items() if isinstance(value, Source | Aggregate | Expression)
+        }
         cls.__declared__ = GroupDeclaration(on, (by,) if isinstance(by, str) else tuple(by), here(), aggregates)
 
 

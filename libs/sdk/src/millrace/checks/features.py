@@ -20,6 +20,7 @@ HALF_LIFE_US_MAX = durations.microseconds("67h")
 ANY: tuple[Dtype, ...] = ("str", "int", "float", "bool", "datetime")
 TAKES: Mapping[AggregateOp, tuple[Dtype, ...]] = {"count": ANY, "distinct": ANY}
 """What an aggregate takes, where it is not numbers."""
+NO_ARGUMENT: tuple[AggregateOp, ...] = ("count", "rate", "time_since_last")
 NO_WINDOW: Mapping[AggregateOp, str] = {
     "decayed_sum": "its past is weighted by half_life",
     "decayed_mean": "its past is weighted by half_life",
@@ -34,6 +35,10 @@ def features_of(name: str, declared: GroupDeclaration, draft: Draft) -> Iterator
     if isinstance(source, Aggregate):
         mend = 'say over which: .over("1h", "24h"), .over(last=10)'
         draft.mistake(source.place, f"{name} has no window", mend=mend)
+        return
+    if not isinstance(source, Source):
+        mend = "put derive(...) outside of the group, and list it in the view; in a group stand aggregates"
+        draft.mistake(source.place, f"{name} is no aggregate", mend=mend)
         return
     rule = source.rule
     if not _is_right(name, rule, draft):
@@ -95,14 +100,17 @@ def _parts(name: str, source: Source, draft: Draft) -> tuple[Part, ...]:
         mend = 'say over which: .over("1h", "24h"), .over(last=10)'
         draft.mistake(source.place, f"{name} is over no window", mend=mend)
     if source.last is not None:
-        _events(name, source, draft)
+        _events(name, source.last, source, draft)
     return source.parts
 
 
-def _events(name: str, source: Windowed[object], draft: Draft) -> None:
-    if not _whole(source.last, LAST_MAX):
+def _events(name: str, last: int, source: Windowed[object], draft: Draft) -> None:
+    if not _whole(last, LAST_MAX):
         mend = f"take last between 1 and {LAST_MAX}: that many newest events are held"
-        draft.mistake(source.place, f"{name} is over last={source.last!r}", mend=mend)
+        draft.mistake(source.place, f"{name} is over last={last!r}", mend=mend)
+    elif source.rule.n > last:
+        mend = "take n values of at least as many events"
+        draft.mistake(source.place, f"{name}: last of n={source.rule.n} over last={last}", mend=mend)
     if source.rule.op == "rate":
         mend = 'say over how long: .over("1h")'
         draft.mistake(source.place, f"{name}: a rate over events, not over time", mend=mend)
@@ -121,6 +129,8 @@ def _window(name: str, part: Part, source: Source, draft: Draft) -> int | None:
 def _argument(name: str, rule: Rule, declared: GroupDeclaration, draft: Draft) -> Expr | None:
     argument: AnyExpression | None = rule.argument
     if argument is None:
+        if rule.op not in NO_ARGUMENT:
+            draft.mistake(rule.place, f"{name} is of nothing", mend="give it a field: agg.mean(Sale.amount)")
         return None
     found = checked(argument, rule.place, Scope(declared.on, draft, name))
     if found is not None and found.dtype not in TAKES.get(rule.op, NUMBERS):

@@ -6,7 +6,7 @@ from millrace.checks.draft import CLASS_NAME, Draft
 from millrace.checks.events import event_spec
 from millrace.checks.features import features_of
 from millrace.custom import code_of
-from millrace.groups import FeatureGroup, GroupDeclaration
+from millrace.groups import FeatureGroup, GroupDeclaration, Source
 from millrace.hashing import content_hash
 from millrace.spec import EventSpec, FeatureSpec, GroupSpec
 
@@ -41,13 +41,17 @@ def _spec(group: type[FeatureGroup], draft: Draft) -> GroupSpec | None:
 
 def _codes(declared: GroupDeclaration) -> list[str]:
     """Return the text of the team's own aggregates, which are part of the definition."""
-    rules = [source.rule for source in declared.aggregates.values()]
+    rules = [source.rule for source in declared.aggregates.values() if isinstance(source, Source)]
     return [code_of(rule.custom) for rule in rules if rule.custom is not None]
 
 
 def _entity(group: type[FeatureGroup], event: EventSpec, draft: Draft) -> None:
     place = group.__declared__.place
     fields = {field.name: field for field in event.fields}
+    by = group.__declared__.by
+    if not by or len(set(by)) < len(by):
+        mend = 'name the fields that make the entity, each once: by="card", by=("card", "merchant")'
+        draft.mistake(place, f"{group.__name__} is by {by!r}", mend=mend)
     for name in group.__declared__.by:
         field = fields.get(name)
         if field is None:
