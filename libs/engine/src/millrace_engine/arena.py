@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from millrace_engine.jit import kernel, leaf
-from millrace_engine.layout import CELLS, Layout, Table
-from millrace_engine.sketches import Cells, cells_of
+from millrace_engine.jit import borrowed, kernel, leaf
+from millrace_engine.layout import CELLS, Layout
+from millrace_engine.partials import Table
+from millrace_engine.sketches import Cells, cells_of, lent_cells
 
 NO_BLOCK = -1
 OFFSET, APPENDED_US, DIRTY, BLOCKS = range(4)
@@ -50,6 +51,27 @@ def with_cells(arena: Arena, cells: int) -> Arena:
 def with_slots(arena: Arena, layout: Layout, slots: int) -> Arena:
     """Return an arena of `slots` slots that holds what `arena` holds."""
     return arena._replace(slots=np.concatenate([arena.slots, _slots(layout, slots - len(arena.slots))]))
+
+
+@kernel
+def lent_arena(arena: Arena) -> Arena:
+    """Return the same arena for the time of a call."""
+    return Arena(lent_cells(arena.cells), borrowed(arena.slots), borrowed(arena.free))
+
+
+@kernel
+def lent_layout(layout: Layout) -> Layout:
+    """Return the same layout for the time of a call."""
+    return Layout(
+        borrowed(layout.features),
+        borrowed(layout.windows),
+        borrowed(layout.groups),
+        borrowed(layout.kinds),
+        borrowed(layout.blocks),
+        borrowed(layout.first_class),
+        layout.partition,
+        layout.growth,
+    )
 
 
 @leaf

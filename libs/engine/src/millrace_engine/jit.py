@@ -1,21 +1,58 @@
-"""Kernels: functions that numba compiles to machine code, once per machine, into the cache beside their source."""
+"""Kernels: functions that numba compiles to machine code, once per machine, into a cache beside their source."""
 
+import hashlib
+import os
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import numba
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 P = ParamSpec("P")
 R = TypeVar("R")
+A = TypeVar("A")
+
+_FOLDER = Path(__file__).parent
 
 
-def leaf(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a small function into each place that calls it: for what runs once per feature or per event held."""
-    compiled: Callable[P, R] = numba.njit(cache=True, inline="always")(function)
-    return compiled
+def _fingerprint() -> str:
+    """Return a digest of all sources: numba looks at a kernel's own file only, not at those it is compiled from."""
+    sources = b"\0".join(path.read_bytes() for path in sorted(_FOLDER.glob("*.py")))
+    return hashlib.blake2b(sources, digest_size=8).hexdigest()
+
+
+numba.config.CACHE_DIR = str(_FOLDER / "__pycache__" / f"kernels-{_fingerprint()}")
+_CACHED = os.access(_FOLDER, os.W_OK) or Path(numba.config.CACHE_DIR).exists()
+"""Where the code is read-only and was never run by who may write, each process compiles for itself."""
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of numbers and arrays. No fast-math: the bits are those that Python's floats would give."""
-    compiled: Callable[P, R] = numba.njit(cache=True)(function)
+    compiled: Callable[P, R] = numba.njit(cache=_CACHED)(function)
     return compiled
+
+
+def leaf(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a small function into each place that calls it: for what runs once per feature or per event held."""
+    compiled: Callable[P, R] = numba.njit(cache=_CACHED, inline="always")(function)
+    return compiled
+
+
+def _borrowed(_typing: Any, array: Any) -> Any:
+    """Return how to make an array one that counts no references: who calls a kernel holds the memory.
+
+    Without this most of the time goes into counting references each time an array is taken out of a tuple.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        view = context.make_array(signature.args[0])(context, builder, arguments[0])
+        view.meminfo = cgutils.get_null_value(view.meminfo.type)
+        view.parent = cgutils.get_null_value(view.parent.type)
+        return view._getvalue()
+
+    return array(array), generate
+
+
+borrowed: Callable[[A], A] = intrinsic(_borrowed)

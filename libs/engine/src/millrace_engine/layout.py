@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace.spec import EventSpec, FeatureSpec, GroupSpec
-from millrace_engine.partials import CODES, cells_needed
+from millrace_engine.partials import CODES, PARTIAL, Table, cells_needed
 
 RING = 64
 """Events that a group holds as they came, the newest ones."""
@@ -29,11 +29,6 @@ HOT = len(RING_CAPACITIES)
 
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
-Table = NDArray[np.int64]
-"""Two-dimensional: a row for each thing, a column for each of the names below."""
-
-CODE, WINDOW, EVENTS, ARGUMENT, WHERE, NTH, PPM, HALF_LIFE_US, CURRENT, PARTIAL = range(10)
-"""Of a feature; -1: has none. PPM: which quantile, in millionths. PARTIAL: where its partial begins in a tile."""
 WIDTH_US, TILE_US, TILES, TILE_CELLS, FIRST_CELL = range(5)
 """Of a time window: its tiles lie at FIRST_CELL of the group's tile cells."""
 (

@@ -1,6 +1,6 @@
 """Aggregates over part of a window: what each keeps of some events, how parts are joined, and what they come to.
 
-A partial is a fixed number of 8-byte cells. Four verbs: `clear`, `update` with one event, `merge` with another partial,
+A partial is a fixed number of 8-byte cells. Four verbs: `clear`, `fold` in events, `merge` with another partial,
 `finalize`. NaN is a missing value. Families share cells and verbs:
 
 - moments [w, s]: count, sum, mean, rate, ratio, and the decayed ones, whose weights refer to a time;
@@ -12,6 +12,7 @@ A partial is a fixed number of 8-byte cells. Four verbs: `clear`, `update` with 
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,11 @@ from millrace_engine.sketches import (
     quantile_merge,
     quantile_value,
 )
+
+CODE, WINDOW, EVENTS, ARGUMENT, WHERE, NTH, PPM, HALF_LIFE_US, CURRENT, PARTIAL = range(10)
+"""Columns of the table of features; -1: has none. PPM: which quantile, in millionths. PARTIAL: its place in a tile."""
+Table = NDArray[np.int64]
+"""Two-dimensional: a row for each thing, a column for each of some names."""
 
 COUNT, SUM, MEAN, RATE, RATIO, DECAYED_SUM, DECAYED_MEAN = range(7)
 MIN, MAX, FIRST = range(7, 10)
@@ -82,42 +88,122 @@ def clear(cells: Cells, at: int, code: int) -> None:
         cells.reals[at + 1] = math.nan
 
 
-@leaf
-def weight(code: int, age_us: int, half_life_us: int) -> float:
-    """Return what an event of that age counts: 1, or half as much per half-life; younger than the reference: more."""
-    if code in (DECAYED_SUM, DECAYED_MEAN):
-        return float(np.exp2(-(age_us / half_life_us)))
-    return 1.0
+class Span(NamedTuple):
+    """Entries [first, end) of a ring that begins at the cell `ring`: each a time, an id digest, the columns."""
+
+    ring: int
+    stride: int
+    first: int
+    end: int
+
+
+class Into(NamedTuple):
+    """Where a feature's events are folded into: its place, the partial's cell, the time that its weights refer to."""
+
+    feature: int
+    at: int
+    ref_us: int
 
 
 @leaf
-def update(cells: Cells, at: int, code: int, value: float, time_us: int, weight_: float) -> None:
-    """Enter one event."""
-    if code <= DECAYED_MEAN:
-        cells.reals[at] += weight_
-        cells.reals[at + 1] += weight_ * value
-    elif code <= FIRST:
-        key = value if code == MIN else (-value if code == MAX else float(time_us))
-        if key < cells.reals[at]:
-            cells.reals[at] = key
-            cells.reals[at + 1] = value
-    elif code <= STD:
-        cells.reals[at] += 1.0
-        off = value - cells.reals[at + 1]
-        cells.reals[at + 1] += off / cells.reals[at]
-        cells.reals[at + 2] += off * (value - cells.reals[at + 1])
-    elif code == DISTINCT:
-        distinct_add(cells.ints, at, hashed(value))
-    else:
-        quantile_add(cells.ints, at, value)
+def weight(age_us: int, half_life_us: int) -> float:
+    """Return what an event of that age counts: half as much per half-life, and more where it is younger."""
+    return float(np.exp2(-(age_us / half_life_us)))
+
+
+@leaf
+def value_of(features: Table, cells: Cells, entry: int, f: int) -> float:
+    """Return what an entry gives to a feature; NaN where it does not count."""
+    where, argument = features[f, WHERE], features[f, ARGUMENT]
+    if where >= 0 and cells.reals[entry + 2 + where] != 1.0:
+        return math.nan
+    return 1.0 if argument < 0 else float(cells.reals[entry + 2 + argument])
 
 
 @kernel
+def fold(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) -> None:
+    """Enter events into a partial, one after the other."""
+    code = features[into.feature, CODE]
+    if code < DECAYED_SUM:
+        _fold_counts(features, entries, span, cells, into)
+    elif code <= DECAYED_MEAN:
+        _fold_decayed(features, entries, span, cells, into)
+    elif code <= FIRST:
+        _fold_extremes(features, entries, span, cells, into)
+    elif code <= STD:
+        _fold_spread(features, entries, span, cells, into)
+    else:
+        _fold_sketch(features, entries, span, cells, into)
+
+
+@leaf
+def _fold_counts(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) -> None:
+    n, total = cells.reals[into.at], cells.reals[into.at + 1]
+    for entry in range(span.ring + span.first * span.stride, span.ring + span.end * span.stride, span.stride):
+        value = value_of(features, entries, entry, into.feature)
+        if value == value:
+            n += 1.0
+            total += value
+    cells.reals[into.at], cells.reals[into.at + 1] = n, total
+
+
+@leaf
+def _fold_decayed(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) -> None:
+    weights, total = cells.reals[into.at], cells.reals[into.at + 1]
+    half_life_us = features[into.feature, HALF_LIFE_US]
+    for entry in range(span.ring + span.first * span.stride, span.ring + span.end * span.stride, span.stride):
+        value = value_of(features, entries, entry, into.feature)
+        if value == value:
+            weight_ = weight(into.ref_us - entries.ints[entry], half_life_us)
+            weights += weight_
+            total += value * weight_
+    cells.reals[into.at], cells.reals[into.at + 1] = weights, total
+
+
+@leaf
+def _fold_extremes(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) -> None:
+    key, held = cells.reals[into.at], cells.reals[into.at + 1]
+    code = features[into.feature, CODE]
+    for entry in range(span.ring + span.first * span.stride, span.ring + span.end * span.stride, span.stride):
+        value = value_of(features, entries, entry, into.feature)
+        if value == value:
+            own = value if code == MIN else (-value if code == MAX else float(entries.ints[entry]))
+            if own < key:
+                key, held = own, value
+    cells.reals[into.at], cells.reals[into.at + 1] = key, held
+
+
+@leaf
+def _fold_spread(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) -> None:
+    n, mean, m2 = cells.reals[into.at], cells.reals[into.at + 1], cells.reals[into.at + 2]
+    for entry in range(span.ring + span.first * span.stride, span.ring + span.end * span.stride, span.stride):
+        value = value_of(features, entries, entry, into.feature)
+        if value == value:
+            n += 1.0
+            off = value - mean
+            mean += off / n
+            m2 += off * (value - mean)
+    cells.reals[into.at], cells.reals[into.at + 1], cells.reals[into.at + 2] = n, mean, m2
+
+
+@leaf
+def _fold_sketch(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) -> None:
+    code = features[into.feature, CODE]
+    for entry in range(span.ring + span.first * span.stride, span.ring + span.end * span.stride, span.stride):
+        value = value_of(features, entries, entry, into.feature)
+        if value == value:
+            if code == DISTINCT:
+                distinct_add(cells.ints, into.at, hashed(value))
+            else:
+                quantile_add(cells.ints, into.at, value)
+
+
+@leaf
 def merge(cells: Cells, at: int, code: int, others: Cells, other: int, weight_: float) -> None:
     """Enter all that another partial holds, weighted."""
     if code <= DECAYED_MEAN:
-        cells.reals[at] += weight_ * others.reals[other]
-        cells.reals[at + 1] += weight_ * others.reals[other + 1]
+        cells.reals[at] += others.reals[other] * weight_
+        cells.reals[at + 1] += others.reals[other + 1] * weight_
     elif code <= FIRST:
         if others.reals[other] < cells.reals[at]:
             cells.reals[at] = others.reals[other]

@@ -6,8 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace_engine import ids
-from millrace_engine.arena import APPENDED_US, NO_BLOCK, OFFSET, Arena, block_of, class_of, is_full, take
-from millrace_engine.jit import kernel
+from millrace_engine.arena import (
+    APPENDED_US,
+    NO_BLOCK,
+    OFFSET,
+    Arena,
+    block_of,
+    class_of,
+    is_full,
+    lent_arena,
+    lent_layout,
+    take,
+)
+from millrace_engine.jit import borrowed, kernel
 from millrace_engine.layout import (
     CAPACITY,
     END_FEATURE,
@@ -25,7 +36,7 @@ from millrace_engine.layout import (
     Layout,
 )
 from millrace_engine.rings import place_of, set_length
-from millrace_engine.sketches import Cells
+from millrace_engine.sketches import Cells, lent_cells
 from millrace_engine.windows import Asked, fresh_until_us, group_values
 
 IDS_HEADER_CELLS = 3
@@ -43,8 +54,14 @@ class Stored(NamedTuple):
 
 
 @kernel
+def _lent(stored: Stored) -> Stored:
+    return Stored(borrowed(stored.ints), borrowed(stored.first), borrowed(stored.cells))
+
+
+@kernel
 def sizes(layout: Layout, arena: Arena, slots: Int64s, cells: NDArray[np.int64]) -> None:
     """Write how many cells each record of the slots takes."""
+    layout, arena = lent_layout(layout), lent_arena(arena)
     groups, kinds = len(layout.groups), len(layout.kinds)
     for s in range(len(slots)):
         n = IDS_HEADER_CELLS + 2 * kinds
@@ -62,6 +79,7 @@ def sizes(layout: Layout, arena: Arena, slots: Int64s, cells: NDArray[np.int64])
 @kernel
 def seal_all(layout: Layout, arena: Arena, slots: Int64s, word: int, stored: Stored, scratch: Cells) -> None:
     """Write the records of the slots. `word` is the first cell of an id horizon."""
+    layout, arena, scratch, stored = lent_layout(layout), lent_arena(arena), lent_cells(scratch), _lent(stored)
     for s in range(len(slots)):
         _seal_ids(layout, arena, slots[s], word, stored.ints[stored.first[s, 0] :])
         for group in range(len(layout.groups)):
@@ -111,6 +129,7 @@ def _seal_group(layout: Layout, arena: Arena, slot: int, group: int, scratch: Ce
 @kernel
 def load_all(layout: Layout, arena: Arena, slots: Int64s, stored: Stored, first: int) -> int:
     """Take records into empty slots from the `first` on; return the first that was not: the arena must be larger."""
+    layout, arena, stored = lent_layout(layout), lent_arena(arena), _lent(stored)
     for s in range(first, len(slots)):
         if is_full(layout, arena):
             return s

@@ -1,6 +1,5 @@
 """How an event enters a group: into the ring of the newest ones, from there into tiles, and out of sight."""
 
-import math
 from typing import NamedTuple
 
 from millrace_engine.arena import NO_BLOCK, Arena, block_of, class_of, give_back, take
@@ -8,7 +7,6 @@ from millrace_engine.jit import kernel
 from millrace_engine.layout import (
     ALL_TILE_CELLS,
     CAPACITY,
-    CODE,
     COLUMNS,
     END_FEATURE,
     END_WINDOW,
@@ -16,12 +14,10 @@ from millrace_engine.layout import (
     FIRST_COLUMN,
     FIRST_FEATURE,
     FIRST_WINDOW,
-    HALF_LIFE_US,
     HEADER_CELLS,
     HOT,
     LATENESS_US,
     NEVER_US,
-    PARTIAL,
     REACH_US,
     RING,
     TILE_CELLS,
@@ -29,13 +25,12 @@ from millrace_engine.layout import (
     TILES,
     VECTOR_CELLS,
     WIDTH_US,
-    WINDOW,
     Float64s,
     Layout,
 )
-from millrace_engine.partials import clear, update, weight
+from millrace_engine.partials import CODE, PARTIAL, WINDOW, Into, Span, clear, fold
 from millrace_engine.sketches import Cells
-from millrace_engine.windows import Asked, tile_at, value_of
+from millrace_engine.windows import Asked, tile_at
 
 
 class Place(NamedTuple):
@@ -153,10 +148,7 @@ def _into_tile(layout: Layout, cells: Cells, asked: Asked, window: int, entry: i
             at, code = tile + features[f, PARTIAL], features[f, CODE]
             if fresh:
                 clear(cells, at, code)
-            value = value_of(features, cells, entry, f)
-            if not math.isnan(value):
-                weight_ = weight(code, (index + 1) * tile_us - time_us, features[f, HALF_LIFE_US])
-                update(cells, at, code, value, time_us, weight_)
+            fold(features, cells, Span(entry, 1, 0, 1), cells, Into(f, at, (index + 1) * tile_us))
 
 
 @kernel

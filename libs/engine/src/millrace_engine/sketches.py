@@ -1,9 +1,9 @@
 """Two sketches of fixed size: how many different values there are, and where their quantiles lie.
 
-`distinct`: up to 64 exact hashes, beyond that HyperLogLog with 512 registers (Flajolet et al. 2007, linear counting
-while it estimates less than 2.5 registers), standard error 1.04 / sqrt(512) = 4.6 %.
-`quantile`: buckets whose bounds grow by a constant factor (DDSketch, Masson et al. 2019), 1 % relative error. Where
-more than 128 are in use, neighbours are joined in pairs (UDDSketch, Epicoco et al. 2020), which about doubles the error.
+`distinct`: up to 64 exact hashes; beyond that HyperLogLog with 512 registers (Flajolet et al. 2007), and linear
+counting while it estimates less than 2.5 times as many: standard error 1.04 / sqrt(512) = 4.6 %.
+`quantile`: buckets whose bounds grow by a constant factor (DDSketch, Masson et al. 2019), relative error 1 %. Where
+more than 128 are in use, neighbours are joined in pairs (UDDSketch, Epicoco et al. 2020): about twice the error.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from millrace_engine.jit import kernel
+from millrace_engine.jit import borrowed, kernel
 
 HASHES_MAX = 64
 _REGISTERS = 512
@@ -39,6 +39,19 @@ class Cells(NamedTuple):
 
 def cells_of(ints: NDArray[np.int64]) -> Cells:
     """Return an array of cells under both its faces."""
+    return Cells(ints, ints.view(np.float64))
+
+
+@kernel
+def lent_cells(cells: Cells) -> Cells:
+    """Return the same cells for the time of a call."""
+    return Cells(borrowed(cells.ints), borrowed(cells.reals))
+
+
+@kernel
+def cells_like(n: int) -> Cells:
+    """Return n cells, all 0."""
+    ints = np.zeros(n, dtype=np.int64)
     return Cells(ints, ints.view(np.float64))
 
 

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace_engine import ids
-from millrace_engine.arena import APPENDED_US, DIRTY, OFFSET, Arena, block_of, is_full
-from millrace_engine.jit import kernel
+from millrace_engine.arena import APPENDED_US, DIRTY, OFFSET, Arena, block_of, is_full, lent_arena, lent_layout
+from millrace_engine.jit import borrowed, kernel
 from millrace_engine.layout import COLUMNS, FIRST_COLUMN, JUDGED_LATE, KIND, TYPE_LATENESS_US, Float64s, Int64s, Layout
 from millrace_engine.rings import enter
-from millrace_engine.sketches import Cells
+from millrace_engine.sketches import Cells, lent_cells
 from millrace_engine.windows import Asked, group_values
 
 COUNTED, DUPLICATE, LATE, APPLIED = range(4)
@@ -43,14 +43,29 @@ class Steps(NamedTuple):
 @kernel
 def step_all(layout: Layout, arena: Arena, events: EventColumns, steps: Steps, scratch: Cells, first: int) -> int:
     """Step the events from `first` on; return the first that was not: the arena must be larger for it."""
+    layout, arena, events, scratch = lent_layout(layout), lent_arena(arena), _lent(events), lent_cells(scratch)
+    values = borrowed(steps.values)
     for i in range(first, len(events.slots)):
         if is_full(layout, arena):
             return i
         verdict = _judge(layout, arena, events, i)
         steps.verdicts[i] = verdict
         if verdict == COUNTED:
-            _count(layout, arena, events, i, steps.values[i], scratch)
+            _count(layout, arena, events, i, values[i], scratch)
     return len(events.slots)
+
+
+@kernel
+def _lent(events: EventColumns) -> EventColumns:
+    return EventColumns(
+        borrowed(events.slots),
+        borrowed(events.kinds),
+        borrowed(events.times_us),
+        borrowed(events.ids),
+        borrowed(events.offsets),
+        borrowed(events.appends_us),
+        borrowed(events.arguments),
+    )
 
 
 @kernel

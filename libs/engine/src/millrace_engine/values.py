@@ -2,8 +2,8 @@
 
 Little-endian cells of 8 bytes: header, float32 vector, tiles, ring (time, id digest, columns of each entry). Bytes 4 to
 8 say which state it belongs to (`set`), bytes 8 to 16 the source offset it stands at: the store's guarded write
-compares these two and nothing else. `write_time` is the append time of the record that the value stands at, not a clock's, so
-that the same offset gives the same bytes.
+compares these two and nothing else. `write_time` is the append time of the record that the value stands at, not a
+clock's, so that the same offset gives the same bytes.
 """
 
 import struct

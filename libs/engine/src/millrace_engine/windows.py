@@ -10,47 +10,50 @@ from millrace_engine.arena import NO_BLOCK
 from millrace_engine.jit import kernel, leaf
 from millrace_engine.layout import (
     ALWAYS_US,
-    ARGUMENT,
-    CODE,
     COLUMNS,
-    CURRENT,
     END_FEATURE,
     END_WINDOW,
-    EVENTS,
     FIRST_CELL,
     FIRST_FEATURE,
     FIRST_WINDOW,
-    HALF_LIFE_US,
     HEADER_CELLS,
-    NTH,
-    PARTIAL,
-    PPM,
     TILE_CELLS,
     TILE_US,
     TILES,
     VECTOR_CELLS,
-    WHERE,
     WIDTH_US,
-    WINDOW,
     Float64s,
     Layout,
-    Table,
 )
 from millrace_engine.partials import (
+    ARGUMENT,
+    CODE,
+    CURRENT,
     DECAYED_MEAN,
     DECAYED_SUM,
+    EVENTS,
+    HALF_LIFE_US,
     LAST,
+    NTH,
+    PARTIAL,
+    PPM,
     QUANTILE,
     RATE,
     RATIO,
     SINCE,
+    WHERE,
+    WINDOW,
+    Into,
+    Span,
+    Table,
     clear,
     finalize,
+    fold,
     merge,
-    update,
+    value_of,
     weight,
 )
-from millrace_engine.sketches import Cells, quantile_exact
+from millrace_engine.sketches import Cells, cells_like, quantile_exact
 
 FLOAT32_MAX = 3.4028234663852886e38
 
@@ -62,15 +65,6 @@ class Asked(NamedTuple):
     block: int
     at_us: int
     current: bool
-
-
-class Span(NamedTuple):
-    """Entries [first, end) of a ring that begins at the cell `ring`."""
-
-    ring: int
-    stride: int
-    first: int
-    end: int
 
 
 @leaf
@@ -136,15 +130,6 @@ def _counts(features: Table, f: int, current: Float64s) -> bool:
 
 
 @leaf
-def value_of(features: Table, cells: Cells, entry: int, f: int) -> float:
-    """Return what an entry gives to a feature; NaN where it does not count."""
-    where, argument = features[f, WHERE], features[f, ARGUMENT]
-    if where >= 0 and cells.reals[entry + 2 + where] != 1.0:
-        return math.nan
-    return 1.0 if argument < 0 else float(cells.reals[entry + 2 + argument])
-
-
-@leaf
 def _last(features: Table, cells: Cells, span: Span, f: int, current: float) -> float:
     n = features[f, NTH]
     if not math.isnan(current):
@@ -186,19 +171,23 @@ def _folded(
     )
     if code == QUANTILE and (not tiled or scratch.ints[1] == 0):
         return _quantile(features, cells, span, f, current[argument] if given else math.nan)
-    for j in range(span.first, span.end):
-        entry = span.ring + j * span.stride
-        value = value_of(features, cells, entry, f)
-        if not math.isnan(value):
-            time_us = cells.ints[entry]
-            update(scratch, 0, code, value, time_us, weight(code, asked.at_us - time_us, features[f, HALF_LIFE_US]))
+    fold(features, cells, span, scratch, Into(f, 0, asked.at_us))
     if given and code != RATIO:
-        update(scratch, 0, code, 1.0 if argument < 0 else current[argument], asked.at_us, 1.0)
+        _fold_current(features, current, asked.at_us, scratch, f)
     if code == RATIO:
         return finalize(scratch, 0, code, current[argument] if asked.current else math.nan)
     if code == RATE:
         return finalize(scratch, 0, code, layout.windows[features[f, WINDOW], WIDTH_US] / 1e6)
     return finalize(scratch, 0, code, features[f, PPM] / 1e6)
+
+
+@kernel
+def _fold_current(features: Table, current: Float64s, at_us: int, scratch: Cells, f: int) -> None:
+    """Enter the event itself, laid out as an entry of a ring."""
+    entry = cells_like(2 + len(current))
+    entry.ints[0] = at_us
+    entry.reals[2:] = current
+    fold(features, entry, Span(0, 1, 0, 1), scratch, Into(f, 0, at_us))
 
 
 @kernel
@@ -222,13 +211,17 @@ def _fold_tiles(layout: Layout, cells: Cells, asked: Asked, f: int, scratch: Cel
     window = layout.features[f, WINDOW]
     code, half_life_us = layout.features[f, CODE], layout.features[f, HALF_LIFE_US]
     tile_us, tiles = layout.windows[window, TILE_US], layout.windows[window, TILES]
-    first, last = (asked.at_us - layout.windows[window, WIDTH_US]) // tile_us, (asked.at_us - 1) // tile_us
-    found = False
-    for index in range(max(first, last - tiles + 1), last + 1):
-        tile = tile_at(layout, asked, window, index)
+    last = (asked.at_us - 1) // tile_us
+    first = max((asked.at_us - layout.windows[window, WIDTH_US]) // tile_us, last - tiles + 1)
+    start, size = tile_at(layout, asked, window, 0), layout.windows[window, TILE_CELLS]
+    place, found = first % tiles, False
+    for index in range(first, last + 1):
+        tile = start + place * size
+        place = place + 1 if place + 1 < tiles else 0
         if cells.ints[tile] == index:
             found = True
-            factor = weight(code, asked.at_us - (index + 1) * tile_us, half_life_us)
+            decayed = DECAYED_SUM <= code <= DECAYED_MEAN
+            factor = weight(asked.at_us - (index + 1) * tile_us, half_life_us) if decayed else 1.0
             merge(scratch, 0, code, cells, tile + layout.features[f, PARTIAL], factor)
     return found
 
@@ -265,9 +258,6 @@ def _moves(layout: Layout, group: int) -> bool:
     """Say whether a group has a feature that changes as time goes by though nothing leaves a window."""
     for f in range(layout.groups[group, FIRST_FEATURE], layout.groups[group, END_FEATURE]):
         code = layout.features[f, CODE]
-        if code in (SINCE, DECAYED_SUM, DECAYED_MEAN):
+        if code == SINCE or DECAYED_SUM <= code <= DECAYED_MEAN:
             return True
     return False
-
-
-__all__ = ["Asked", "Span", "fresh_until_us", "group_values", "since", "span_before", "tile_at", "value_of"]
