@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.features import machine, tables
-from benchmarks.features.parts import PARTS
+from benchmarks.features.parts import PARTS, warm
 from benchmarks.features.servers import servers
 from benchmarks.features.sizes import QUICK, WHOLE
 
@@ -43,6 +43,7 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
     if given.quick:
         found = {}
     with servers() as at:
+        warm(at)
         for name in parts:
             started = time.monotonic()
             print(f"{name}: begins", flush=True)

@@ -15,6 +15,7 @@ from benchmarks.features.drivers.rows import producer
 from benchmarks.features.events import Workload, loads
 from benchmarks.features.machine import ROOT
 from benchmarks.features.programs import DECLARED, Place, millrace
+from benchmarks.features.restart import settled
 from benchmarks.features.servers import Servers
 from benchmarks.features.throughput import place_of, running
 from benchmarks.features.topics import PARTITIONS, Topics, opened
@@ -62,6 +63,8 @@ async def _measure(place: Place, rate: float, seconds: float) -> dict[str, objec
     try:
         with running(of) as service:
             await_ready(of, service.process)
+            await topics.fill(Workload("warming", CARDS, CARDS, "each"))
+            await settled(topics, store, service)
             before = service.usage()
             said, probes = await _played(place, topics, rate, seconds)
             used = service.usage().seconds - before.seconds

@@ -1,10 +1,12 @@
 """The parts of a run: which measurements each makes, of which sizes, and what it keeps."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from benchmarks.features import curve, freshness, profile, reading, restart
+from benchmarks.features import agreement, curve, freshness, profile, reading, restart
+from benchmarks.features.agreement import Features
 from benchmarks.features.events import Workload
 from benchmarks.features.programs import ROW_BYTES
 from benchmarks.features.servers import Servers
@@ -14,20 +16,33 @@ from benchmarks.features.throughput import Run, sample
 Found = Mapping[str, Any]
 Part = Callable[[Servers, Sizes, Found], object]
 LOADS = (0.5, 0.8)
+EXACT = "faust"
+"""Its deques hold every event, so that its rows are what exact windows say."""
+WARM_EVENTS = 60_000
+
+
+def warm(servers: Servers) -> None:
+    """Let the service compile its kernels before anything is measured, and say how long that took."""
+    started = time.monotonic()
+    sample(servers, Run("millrace", Workload("warming", 1_000, WARM_EVENTS, "uniform")))
+    print(f"kernels: compiled or found in {time.monotonic() - started:.0f} s", flush=True)
 
 
 def throughput(servers: Servers, sizes: Sizes, results: Found) -> list[dict[str, object]]:
     """Run every driver on every workload, in turn, so that none has the machine at its best hour."""
     found: list[dict[str, object]] = []
     for workload in sizes.workloads:
-        samples: dict[str, list[dict[str, object]]] = {driver: [] for driver in sizes.drivers}
+        samples: dict[str, list[dict[str, Any]]] = {driver: [] for driver in sizes.drivers}
+        answers: dict[str, Features] = {}
         row_bytes = ROW_BYTES
         for _ in range(sizes.repeats):
             for driver in sizes.drivers:
-                samples[driver].append(_sampled(servers, Run(driver, workload, "BASE", sizes.seconds_max, row_bytes)))
-                if driver == "millrace":
-                    row_bytes = int(str(samples[driver][-1]["row_bytes"]).partition(".")[0])
-        found.append({"workload": asdict(workload), "drivers": samples})
+                run = Run(driver, workload, "BASE", sizes.seconds_max, row_bytes)
+                figures, answers[driver] = _sampled(servers, run)
+                samples[driver].append(figures)
+            row_bytes = round(samples["millrace"][-1]["row_bytes"])
+        exact = {driver: agreement.share(answers[driver], answers[EXACT]) for driver in sizes.drivers}
+        found.append({"workload": asdict(workload), "drivers": samples, "exact": exact})
     return found
 
 
@@ -45,7 +60,7 @@ def sweeps(servers: Servers, sizes: Sizes, results: Found) -> list[dict[str, obj
     samples: dict[str, list[dict[str, object]]] = {name: [] for name in cases}
     for _ in range(sizes.repeats):
         for name, (pipeline, workload) in cases.items():
-            samples[name].append(_sampled(servers, Run("millrace", workload, pipeline, sizes.seconds_max)))
+            samples[name].append(_sampled(servers, Run("millrace", workload, pipeline, sizes.seconds_max))[0])
     return [{"case": name, "samples": found} for name, found in samples.items()]
 
 
@@ -64,7 +79,7 @@ def maximum(servers: Servers, sizes: Sizes, found: Found) -> float:
     if "throughput" in found:
         samples = found["throughput"]["data"][0]["drivers"]["millrace"]
         return curve.median([sample["events_per_second"] for sample in samples])
-    now = sample(servers, Run("millrace", sizes.workloads[0], "BASE", sizes.seconds_max))
+    now, _ = sample(servers, Run("millrace", sizes.workloads[0], "BASE", sizes.seconds_max))
     return now.events_per_second
 
 
@@ -85,10 +100,10 @@ def profiled(servers: Servers, sizes: Sizes, results: Found) -> dict[str, object
     return profile.measure(servers, replace(first, events=first.events * 4), sizes.profile_seconds)
 
 
-def _sampled(servers: Servers, run: Run) -> dict[str, object]:
-    found = asdict(sample(servers, run))
-    print(f"  {run.workload.name}, {run.pipeline}: {run.driver} {found['events_per_second']:,.0f} events/s", flush=True)
-    return found
+def _sampled(servers: Servers, run: Run) -> tuple[dict[str, Any], Features]:
+    figures, answers = sample(servers, run)
+    print(f"  {run.workload.name}, {run.pipeline}: {run.driver} {figures.events_per_second:,.0f} events/s", flush=True)
+    return asdict(figures), answers
 
 
 PARTS: Mapping[str, Part] = {

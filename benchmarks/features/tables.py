@@ -46,11 +46,12 @@ def throughput(results: Results) -> str:
                 f"{min(s['events_per_second'] for s in found):,.0f}-{max(s['events_per_second'] for s in found):,.0f}",
                 f"{_median(found, 'cpu_us_per_event'):.2f}",
                 f"{_median(found, 'rss_mib'):,.0f}",
+                _percent(case["exact"][driver]),
                 f"{rates['millrace'] / rates[driver]:.2f} x",
             ]
             for driver, found in case["drivers"].items()
         ]
-        head = [case["workload"]["name"], "events/s", "repeats", "CPU us/event", "RSS MiB", "Millrace is"]
+        head = [case["workload"]["name"], "events/s", "repeats", "CPU us/event", "RSS MiB", "rows exact", "Millrace is"]
         parts.append(table(head, rows))
     return "\n\n".join(parts)
 
@@ -150,6 +151,10 @@ def placed(page: str, results: Results) -> str:
             raise ValueError(f"the page has no place for the table {name}")
         page = f"{before}{begin}\n{text}\n{_END}{rest.partition(_END)[2]}"
     return page
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
 
 
 def _median(samples: Sequence[Mapping[str, Any]], name: str) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
 from benchmarks.features import curve, machine
+from benchmarks.features.agreement import Features, features_of
 from benchmarks.features.events import Workload
 from benchmarks.features.machine import Usage
 from benchmarks.features.programs import ROW_BYTES, Place, program
@@ -83,12 +84,12 @@ def running(of: Program) -> Iterator["Measured"]:
         stop(process)
 
 
-def sample(servers: Servers, run: Run) -> Sample:
-    """Make one run: fill, start, watch, stop, read the rows, clear away."""
+def sample(servers: Servers, run: Run) -> tuple[Sample, Features]:
+    """Make one run: fill, start, watch, stop, read the rows, clear away. Return some of the rows' features too."""
     return asyncio.run(_sample(place_of(servers), run))
 
 
-async def _sample(place: Place, run: Run) -> Sample:
+async def _sample(place: Place, run: Run) -> tuple[Sample, Features]:
     topics = Topics(place.servers.bootstrap, place.prefix)
     redis = place.servers.redis(place.database)
     redis.flushdb()
@@ -104,7 +105,7 @@ async def _sample(place: Place, run: Run) -> Sample:
         redis.flushdb()
         await topics.delete()
     used, count = watched.used, max(1, watched.rows)
-    return Sample(
+    figures = Sample(
         events_per_second=round(curve.rate(rows.taken_ms)),
         cpu_us_per_event=round(used.seconds * 1e6 / count, 2),
         system_share=round(used.system_seconds / max(used.seconds, 1e-9), 3),
@@ -114,6 +115,7 @@ async def _sample(place: Place, run: Run) -> Sample:
         redis_keys=keys,
         first_row_seconds=round(float(rows.taken_ms[0] / 1_000) - started, 2),
     )
+    return figures, features_of(rows.some) if run.pipeline == "BASE" else {}
 
 
 @dataclass(frozen=True, slots=True)

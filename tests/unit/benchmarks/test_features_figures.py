@@ -2,9 +2,10 @@
 
 import re
 
+import msgspec
 import numpy as np
 import pytest
-from benchmarks.features import curve, profile, tables
+from benchmarks.features import agreement, curve, profile, tables
 from benchmarks.features.freshness import Probes
 from benchmarks.features.machine import ROOT
 
@@ -80,3 +81,23 @@ def test_the_page_has_a_place_for_every_table() -> None:
     places = re.findall(r"<!-- table: (\w+) -->", (ROOT / "docs" / "performance.md").read_text())
 
     assert sorted(places) == sorted([*tables.TABLES, "conditions"])
+
+
+def test_rows_agree_where_all_nine_features_do() -> None:
+    """A missing value of ours is the peers' 0; a difference within float32 is none; other events do not count."""
+    names = agreement.NAMES
+    ours = [
+        {"event_id": "a", "groups": {"G@1": dict.fromkeys(names, 0.1 + 1e-9)}},
+        {"event_id": "b", "groups": {"G@1": dict.fromkeys(names)}},
+        {"event_id": "c", "groups": {"G@1": dict.fromkeys(names, 2.0)}},
+        {"event_id": "d", "groups": {"G@1": dict.fromkeys(names, 2.0)}},
+    ]
+    theirs = [
+        {"event_id": "a", "features": [0.1] * 9},
+        {"event_id": "b", "features": [0] * 9},
+        {"event_id": "c", "features": [2.0] * 8 + [2.1]},
+    ]
+    one, other = (agreement.features_of(map(msgspec.json.encode, rows)) for rows in (ours, theirs))
+
+    assert agreement.share(one, other) == 2 / 3
+    assert agreement.share(agreement.features_of([b"xxxx"]), other) is None
