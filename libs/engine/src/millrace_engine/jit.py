@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 from numba.core import cgutils
@@ -23,9 +23,11 @@ def _fingerprint() -> str:
     return hashlib.blake2b(sources, digest_size=8).hexdigest()
 
 
-numba.config.CACHE_DIR = str(_FOLDER / "__pycache__" / f"kernels-{_fingerprint()}")
-_CACHED = os.access(_FOLDER, os.W_OK) or Path(numba.config.CACHE_DIR).exists()
+_CACHE = _FOLDER / "__pycache__" / f"kernels-{_fingerprint()}"
+_CACHED = os.access(_FOLDER, os.W_OK) or _CACHE.exists()
 """Where the code is read-only and was never run by who may write, each process compiles for itself."""
+_config: Any = numba.config
+_config.CACHE_DIR = str(_CACHE)
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -48,11 +50,11 @@ def _borrowed(_typing: Any, array: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         view = context.make_array(signature.args[0])(context, builder, arguments[0])
-        view.meminfo = cgutils.get_null_value(view.meminfo.type)
-        view.parent = cgutils.get_null_value(view.parent.type)
+        null: Any = cgutils.get_null_value
+        view.meminfo, view.parent = null(view.meminfo.type), null(view.parent.type)
         return view._getvalue()
 
     return array(array), generate
 
 
-borrowed: Callable[[A], A] = intrinsic(_borrowed)
+borrowed: Callable[[A], A] = cast(Any, intrinsic(_borrowed))
