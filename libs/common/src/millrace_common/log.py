@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections import Counter
 from typing import Literal
 
 import structlog
@@ -9,7 +10,31 @@ from structlog.typing import Processor
 
 Level = Literal["debug", "info", "warning", "error"]
 _LOUD = ("aiokafka", "kafka", "faust", "mode", "uvicorn", "asyncio", "httpx", "httpcore")
-"""Libraries whose own lines are shown from warning on."""
+"""Libraries whose own lines are shown from warning on, and not without end: Kafka's client says many times a second
+that a broker is away."""
+LINES_MAX = 20
+PERIOD_SECONDS = 10.0
+
+
+class Sparing(logging.Filter):
+    """Lets through at most LINES_MAX lines of one logger of a library in a period; the last one says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ends = 0.0
+        self._lines: Counter[str] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a line is shown."""
+        if record.name.partition(".")[0] not in _LOUD:
+            return True
+        if not self._ends - PERIOD_SECONDS <= record.created < self._ends:
+            self._ends = record.created + PERIOD_SECONDS
+            self._lines.clear()
+        self._lines[record.name] += 1
+        if self._lines[record.name] == LINES_MAX:
+            record.msg = f"{record.msg} (and more, left out for {PERIOD_SECONDS:g} s)"
+        return self._lines[record.name] <= LINES_MAX
 
 
 def configure(level: Level, form: Literal["json", "console"], **context: str) -> None:
@@ -30,6 +55,7 @@ def configure(level: Level, form: Literal["json", "console"], **context: str) ->
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_renderers(form)),
     )
+    handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
