@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.fakes.online import value
 from tests.fakes.redis_servers import Cluster, Server, until
-from tests.integration.test_online import value
 
 from millrace_common.errors import Fenced, Misconfigured, Unavailable
 from millrace_common.keys import partition_of

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.fakes.features.deployment import CARD_SPEND, SHOP_TAKINGS, deployment
 from tests.fakes.features.stage import Stage, payment
-from tests.integration.test_online import own_database
+from tests.fakes.online import own_database
 
 from millrace_common.errors import Fenced
 from millrace_common.online import OnlineReader, OnlineWriter

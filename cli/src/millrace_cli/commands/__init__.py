@@ -11,6 +11,7 @@ from millrace_cli.commands import (
     demo,
     docs,
     doctor,
+    features,
     init,
     logs,
     models,
@@ -43,6 +44,7 @@ GROUPS: Mapping[str, typer.Typer] = {
     "topics": topics.group,
     "models": models.group,
     "runs": runs.group,
+    "features": features.group,
     "alerts": alerts.group,
     "docs": docs.group,
 }

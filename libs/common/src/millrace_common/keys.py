@@ -46,7 +46,12 @@ _remembered = lru_cache(maxsize=65_536)(_positive)
 
 
 def redis_id(entity_id: str) -> str:
-    """Return the entity id as it stands in Redis keys: itself, or `#` and its hash where it is long."""
-    if len(entity_id) <= REDIS_ID_BYTES_MAX // 4 or len(entity_id.encode()) <= REDIS_ID_BYTES_MAX:
-        return entity_id
-    return "#" + h(entity_id)
+    """Return the entity id as it stands in Redis keys: itself, or `#` and its hash where it is long or begins so.
+
+    >>> redis_id("4929"), redis_id("#1") == "#" + h("#1")
+    ('4929', True)
+    """
+    if entity_id.startswith("#") or len(entity_id) > REDIS_ID_BYTES_MAX // 4:
+        is_short = not entity_id.startswith("#") and len(entity_id.encode()) <= REDIS_ID_BYTES_MAX
+        return entity_id if is_short else "#" + h(entity_id)
+    return entity_id
