@@ -56,7 +56,7 @@ class Wire:
     port: int
     target: tuple[str, int]
     cut: bool = False
-    stopped: bool = False
+    flows: asyncio.Event = field(default_factory=asyncio.Event)
     delay_seconds: float = 0.0
     ends: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -74,8 +74,7 @@ class Wire:
         try:
             while data := await reader.read(1 << 16):
                 await asyncio.sleep(self.delay_seconds)
-                while self.stopped:
-                    await asyncio.sleep(0.01)
+                await self.flows.wait()
                 writer.write(data)
         except ConnectionError:
             pass
@@ -94,6 +93,7 @@ async def wired(url: str) -> AsyncIterator[tuple[Wire, OnlineReader]]:
     """Yield a reader behind a wire."""
     place = url.removeprefix("redis://").split("/")[0]
     wire = Wire(0, (place.split(":")[0], int(place.split(":")[1])))
+    wire.flows.set()
     server = await asyncio.start_server(wire.connect, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with OnlineReader.connect(f"redis://127.0.0.1:{port}/7") as reader:
@@ -134,9 +134,12 @@ async def test_redis_may_go_away_and_come_back(url: str, how: str) -> None:
         if how == "cut":
             wire.break_off()
         else:
-            wire.stopped, wire.delay_seconds = how == "stopped", 0.2 if how == "slow" else 0.0
+            wire.delay_seconds = 0.2
+            if how == "stopped":
+                wire.flows.clear()
         gone = [await asked(stage) for _ in range(3)]
-        wire.cut, wire.stopped, wire.delay_seconds = False, False, 0.0
+        wire.cut, wire.delay_seconds = False, 0.0
+        wire.flows.set()
         for _ in range(50):
             after = await asked(stage)
             if "store-unavailable" not in after[0]:
