@@ -13,7 +13,7 @@ from millrace_common.errors import Misconfigured, Parked
 from millrace_common.metrics import DEAD_LETTERS, FEATURES_EVENTS
 from millrace_common.records import Batch, Outgoing, TopicPartition
 from millrace_common.service import Outcome
-from millrace_common.slots import Cursor, Slot
+from millrace_common.slots import Cursor, Slot, ttl_ms
 from millrace_common.topics import FEATURES, RAW_DATA
 from millrace_engine.events import Events
 from millrace_engine.steps import APPLIED, COUNTED, DUPLICATE, LATE
@@ -43,8 +43,10 @@ class Online(Protocol):
         """Read values together with the guard."""
         ...
 
-    async def write(self, slot: Slot, values: Mapping[str, bytes], cursor: Cursor) -> None:
-        """Store values and the cursor in one call."""
+    async def write(
+        self, slot: Slot, values: Mapping[str, bytes], cursor: Cursor, *, ttl_ms: int | None = None
+    ) -> None:
+        """Store values and the cursor in one call; values that are not written again for `ttl_ms` may be forgotten."""
         ...
 
     async def check(self, slot: Slot) -> None:
@@ -152,8 +154,9 @@ class Features:
 
         async def apply() -> None:
             for shard in shards.values():
+                kept_ms = ttl_ms(shard.plan.reach_us)
                 for values, cursor in shard.writes(batch.records[0].offset, batch.end):
-                    await self.online.write(shard.slot, values, cursor)
+                    await self.online.write(shard.slot, values, cursor, ttl_ms=kept_ms)
                 shard.table.evict(self.entities_max)
             self._count(batch, judged)
 
