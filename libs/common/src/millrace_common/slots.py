@@ -162,10 +162,10 @@ def ttl_ms(reach_us: int | None) -> int | None:
     """Return how long an idle entity's state is kept; None, for ever, where a feature has no bound.
 
     `reach_us` is the longest window or id horizon with the lateness on top. State as old as that and 7 days more
-    matters no more (R14): an event that comes then, and happened in the last 7 days, sees nothing of it in a window, is
-    not late for it and repeats no id of it, so that its row is that of an unseen entity; and so is a read. Only an event
-    that is reported more than 7 days after it happened, of an entity that was idle all that time, can tell: it counts as
-    the entity's first, where a rebuild from a log that reaches further back may find it late, or find its past.
+    matters no more (R14): an event that comes then, and happened in the last 7 days, sees nothing of it in a window,
+    is not late for it and repeats no id of it: its row is that of an unseen entity, and so is a read. Only an event
+    that is reported more than 7 days after it happened, of an entity that was idle all that time, can tell: it counts
+    as the entity's first, where a rebuild from a log that reaches further back may find it late, or find its past.
 
     >>> ttl_ms(3_600_000_000) == 3_600_000 + 7 * DAY_MS
     True
