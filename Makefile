@@ -15,6 +15,7 @@ $(STAMP): requirements/tools.txt requirements/dev.txt $(SPEC)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/tools.txt
 	$(UV) install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	$(BIN)/python -m millrace_engine
 	touch $@
 
 demo: setup
@@ -53,6 +54,7 @@ bench-features: setup $(PEERS)
 .bench/%/.installed: benchmarks/peers/%.txt | $(STAMP)
 	$(PYTHON) -m venv --clear --without-pip .bench/$*
 	$(UV) install --quiet --python .bench/$*/bin/python --require-hashes -r $<
+	$(BIN)/python -m millrace_engine
 	touch $@
 
 docs: setup

@@ -1,39 +1,46 @@
-"""Entity plans, groups and their bytes: what the differential tests do not reach."""
+"""Entity plans, tables and groups, and their bytes: what the differential tests do not reach."""
 
-from dataclasses import dataclass, replace
+import struct
+from dataclasses import replace
 
 import pytest
 from tests.fakes.features.deployment import AMOUNT, CARD_SPEND, CHARGEBACK, PAYMENT, SECOND, SHOP_TAKINGS, deployment
+from tests.unit.oracles.logs import Logged
+from tests.unit.oracles.stored import digest
+from tests.unit.oracles.tables import PARTITION, Driven
+from tests.unit.oracles.windows import Past
 
-from millrace.spec import Const, EventSpec, FeatureSpec, FieldRef, Scalar
-from millrace_engine import horizon
-from millrace_engine.entity import EntityPlan, EntityState, compile_entity
+from millrace.custom import CustomAggregate
+from millrace.spec import Const, FeatureSpec, FieldRef
+from millrace_engine.entity import EntityPlan, compile_entity
 from millrace_engine.groups import Unreadable, compile_group
-from millrace_engine.horizon import IDS_MAX
+from millrace_engine.layout import IDS_MAX, RING
 
-GROUP = compile_group(CARD_SPEND)
-
-
-@dataclass(frozen=True)
-class Happened:
-    """An event, as a step sees it."""
-
-    time_us: int
-    fields: dict[str, Scalar]
-    spec: EventSpec = PAYMENT
+GROUP = compile_group(CARD_SPEND, PAYMENT)
 
 
-def stepped(plan: EntityPlan, *times: int) -> EntityState:
-    """Return the state after payments of 1.0 at these seconds."""
-    state = plan.empty()
-    for offset, second in enumerate(times):
-        plan.step(state, Happened(second * SECOND, {"amount": 1.0}), f"e{offset}", offset, append_time_us=7)
-    return state
+def paid(second: float, event_id: str, amount: float = 1.0) -> Logged:
+    """Return a payment of card a."""
+    return Logged("a", Past(event_id, "payment", int(second * SECOND), {"amount": amount}))
+
+
+def stepped(plan: EntityPlan, *times: float) -> Driven:
+    """Return a table after payments of 1.0 at these seconds."""
+    driven = Driven(plan)
+    driven.step([paid(second, f"e{i}") for i, second in enumerate(times)])
+    return driven
 
 
 def card() -> EntityPlan:
     """Return the plan of cards."""
     return compile_entity(deployment(CARD_SPEND, SHOP_TAKINGS), "card")
+
+
+def value_of(driven: Driven) -> bytes:
+    """Return what is stored of the first group of a."""
+    value = driven.store["a"][1]
+    assert value is not None
+    return value
 
 
 def test_a_plan_holds_the_groups_and_events_of_its_topic() -> None:
@@ -51,70 +58,98 @@ def test_a_plan_holds_the_groups_and_events_of_its_topic() -> None:
 
 def test_an_applied_offset_changes_nothing() -> None:
     """A replayed event is recognised by its offset alone, before its id is looked at."""
-    plan = card()
-    state = stepped(plan, 1, 2)
-    before = plan.encode(state, partition=0)
-    assert plan.step(state, Happened(3 * SECOND, {"amount": 1.0}), "new", 1).verdict == "applied"
-    assert plan.encode(state, partition=0) == before
+    driven = stepped(card(), 1, 2)
+    before = dict(driven.store)
+    driven.offset = 1
+    assert driven.step([paid(3, "new")]) == [("applied", {})]
+    assert driven.store == before
 
 
 def test_the_same_offset_gives_the_same_bytes_however_batched() -> None:
     """Bytes depend on the entity's own log alone: a state that went through the store between events is no other."""
-    plan = card()
-    straight, halting = stepped(plan, 1, 2, 3), stepped(plan, 1, 2)
-    encoded = plan.encode(halting, partition=0)
-    halting = plan.decode(encoded.values, encoded.horizon)
-    plan.step(halting, Happened(3 * SECOND, {"amount": 1.0}), "e2", 2, append_time_us=7)
-    assert plan.encode(halting, partition=0) == plan.encode(straight, partition=0)
+    straight, halting = stepped(card(), 1, 2, 3), stepped(card(), 1, 2)
+    halting.restart()
+    halting.step([paid(3, "e2")])
+    assert halting.store == straight.store
 
 
 def test_state_of_another_set_counts_as_never_stored() -> None:
     """A changed definition, or other bounds of an event, make another set: its state is computed from the log."""
-    plan = card()
-    encoded = plan.encode(stepped(plan, 1), partition=0)
+    before = stepped(card(), 1)
     declared = deployment(CARD_SPEND, SHOP_TAKINGS)
     later = replace(PAYMENT, lateness_us=PAYMENT.lateness_us + 1)
     changed = compile_entity(replace(declared, events={**declared.events, "payment": later}), "card")
-    assert changed.set != plan.set
-    assert changed.decode(encoded.values, encoded.horizon) == changed.empty()
-    assert plan.decode(encoded.values, encoded.horizon).offset == 0
+    assert changed.set != before.plan.set
+    driven = Driven(changed, store=dict(before.store))
+    assert [verdict for verdict, _ in driven.step([paid(1, "e0")])] == ["counted"]
+    again = Driven(before.plan, store=dict(before.store), offset=1)
+    assert [verdict for verdict, _ in again.step([paid(1, "e0")])] == ["duplicate"]
 
 
 def test_the_horizon_is_bounded() -> None:
     """At most the last 1,024 ids are remembered: 16 KiB, whatever comes."""
-    plan = compile_entity(deployment(), "chargeback")
-    state = plan.empty()
-    for offset in range(IDS_MAX + 1):
-        plan.step(state, Happened(1, {}, CHARGEBACK), f"e{offset}", offset)
-    assert len(plan.encode(state, partition=0).horizon) < 16 * IDS_MAX + 64
-    assert plan.step(state, Happened(1, {}, CHARGEBACK), "e1", 5_000).verdict == "duplicate"
-    assert plan.step(state, Happened(1, {}, CHARGEBACK), "e0", 5_001).verdict == "counted"
+    driven = Driven(compile_entity(deployment(), "chargeback"))
+
+    def seen(event_id: str) -> Logged:
+        return Logged("a", Past(event_id, CHARGEBACK.type, 1, {}))
+
+    driven.step([seen(f"e{i}") for i in range(IDS_MAX + 1)])
+    assert len(driven.store["a"][0] or b"") < 16 * IDS_MAX + 64
+    assert [verdict for verdict, _ in driven.step([seen("e1"), seen("e0")])] == ["duplicate", "counted"]
+
+
+def test_memory_follows_what_is_held_and_is_used_again() -> None:
+    """An arena grows with its entities; what a forgotten one held is given to the next."""
+    driven = Driven(card())
+    for round_ in range(40):
+        batch = [Logged(f"{round_}.{i}", Past(f"{i}", "payment", 1, {"amount": 1.0})) for i in range(100)]
+        driven.step(batch)
+        driven.evict(100)
+        if round_ == 1:
+            bytes_before = driven.table.memory_bytes
+    assert len(driven.table) == 100
+    assert driven.table.memory_bytes == bytes_before
+
+
+def test_an_event_can_be_taken_back_while_it_is_held_as_it_came() -> None:
+    """Afterwards the state is as if it had never counted, but for its id; one that left the ring cannot be."""
+    driven, without = stepped(card(), 1, 2, 3), stepped(card(), 1, 3)
+    slot = driven.table.slots["a"]
+    assert driven.table.retract(slot, 0, digest("e1"))
+    assert not driven.table.retract(slot, 0, digest("e1"))
+    driven.step([paid(3, "e2")])
+    value = value_of(driven)
+    at_us = 3 * SECOND + 1
+    assert GROUP.read(value, at_us).values == GROUP.read(value_of(without), at_us).values
+    many = stepped(card(), *(1 + i / 100 for i in range(RING + 1)))
+    assert not many.table.retract(many.table.slots["a"], 0, digest("e0"))
 
 
 def test_a_value_decays_without_being_written() -> None:
-    """Past `fresh_until` the ring is aggregated again: windows empty themselves for an entity that went quiet."""
-    plan = card()
-    value = plan.encode(stepped(plan, 0, 5), partition=2).values[0]
+    """Past `fresh_until` the features are computed again: windows empty themselves for an entity that went quiet."""
+    value = value_of(stepped(card(), 0, 5))
     counts = [GROUP.read(value, second * SECOND).values["n_7s"] for second in (6, 7, 8, 12, 13)]
     assert counts == [2, 2, 1, 1, 0]
 
 
 def test_a_reading_says_how_old_it_is_and_what_it_comes_from() -> None:
     """Age in milliseconds since the newest event; the source is that event's place in the log."""
-    plan = card()
-    value = plan.encode(stepped(plan, 0, 5), partition=2).values[0]
-    read = GROUP.read(value, 8 * SECOND)
-    assert (read.status, read.age_ms, read.source) == ("fresh", 3_000, ("raw-data", 2, 1))
+    read = GROUP.read(value_of(stepped(card(), 0, 5)), 8 * SECOND)
+    assert (read.status, read.age_ms, read.source) == ("fresh", 3_000, ("raw-data", PARTITION, 1))
     merchant = compile_entity(deployment(CARD_SPEND, SHOP_TAKINGS), "merchant", copies=True)
-    copied = compile_group(SHOP_TAKINGS).read(merchant.encode(stepped(merchant, 0), partition=1).values[0], 1)
-    assert copied.source == ("raw-data.by-merchant", 1, 0)
+    copied = compile_group(SHOP_TAKINGS, PAYMENT, copies=True).read(value_of(stepped(merchant, 0)), 1)
+    assert copied.source == ("raw-data.by-merchant", PARTITION, 0)
+
+
+def test_a_reading_says_whether_it_is_exact() -> None:
+    """Up to 64 events are held as they came; what left them is known to a tile."""
+    few, many = (stepped(card(), *(i / 100 for i in range(n))) for n in (RING, RING + 1))
+    assert [GROUP.read(value_of(driven), SECOND).exact for driven in (few, many)] == [True, False]
 
 
 def test_an_unknown_entity_reads_like_the_first_row_of_a_known_one() -> None:
     """Counts and sums of nothing are 0, the rest is missing: what training saw of an entity's first event."""
-    plan = card()
-    state = plan.empty()
-    first = plan.step(state, Happened(SECOND, {"amount": 1.0}), "e", 0).groups[CARD_SPEND.key]
+    first = Driven(card()).step([paid(1, "e")])[0][1][CARD_SPEND.key]
     read = GROUP.read(None, SECOND)
     assert (read.status, read.age_ms, read.source) == ("missing", None, None)
     without = {name: value for name, value in first.items() if "now" not in name}
@@ -124,38 +159,41 @@ def test_an_unknown_entity_reads_like_the_first_row_of_a_known_one() -> None:
 
 def test_a_request_counts_its_own_event_where_a_feature_includes_it() -> None:
     """`include_current` means the event asked about, in a row as in a request."""
-    plan = card()
-    state = stepped(plan, 0, 5)
-    value = plan.encode(state, partition=0).values[0]
-    asked = GROUP.read(value, 6 * SECOND, current={"amount": 9.0})
-    row = plan.step(state, Happened(6 * SECOND, {"amount": 9.0}), "e", 9).groups[CARD_SPEND.key]
+    driven = stepped(card(), 0, 5)
+    asked = GROUP.read(value_of(driven), 6 * SECOND, current={"amount": 9.0})
+    row = driven.step([paid(6, "e", 9.0)])[0][1][CARD_SPEND.key]
     assert asked.values == row
 
 
 def test_a_time_before_what_is_kept_is_stale() -> None:
-    """Where the ring has been cut it cannot say what the value was, and says so."""
-    plan = card()
-    value = plan.encode(stepped(plan, 0, 100), partition=0).values[0]
+    """Where the past has been cut a value cannot say what it was, and says so."""
+    value = value_of(stepped(card(), 0, 100))
     edge = 100 * SECOND - PAYMENT.lateness_us
     assert [GROUP.read(value, at).status for at in (edge - 1, edge)] == ["stale", "fresh"]
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"\xf5\x02" + b"\0" * 200])
+@pytest.mark.parametrize("data", [b"", b"{}", b"\xf5\x09" + b"\0" * 200])
 def test_bytes_of_another_format_are_unreadable(data: bytes) -> None:
     """A reader never guesses."""
     with pytest.raises(Unreadable):
         GROUP.read(data, 0)
-    with pytest.raises(Unreadable):
-        horizon.unpack(data)
 
 
-def test_a_value_that_was_cut_short_is_unreadable() -> None:
-    """A ring must be as long as its header says."""
-    plan = card()
-    value = plan.encode(stepped(plan, 0, 5), partition=0).values[0]
-    assert value is not None
-    with pytest.raises(Unreadable):
-        GROUP.decode(value[:-1])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_stored_state_that_was_cut_short_or_is_of_another_format_is_unreadable(place: int) -> None:
+    """A record must be as long as it says; nothing is loaded of one that is not."""
+    driven = stepped(card(), 0, 5)
+    whole = driven.store["a"][place]
+    assert whole is not None
+    longer = whole[:20] + struct.pack("<I", 9) + whole[24:] if place else whole[:32] + bytes([9]) + whole[33:]
+    for broken in (whole[:-1], whole[:-8], b"\x01" + whole[1:], longer):
+        driven.store["a"][place] = broken
+        driven.restart()
+        with pytest.raises(Unreadable):
+            driven.step([paid(6, "e")])
+        if place:
+            with pytest.raises(Unreadable):
+                GROUP.read(broken, 20 * SECOND)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +201,8 @@ def test_a_value_that_was_cut_short_is_unreadable() -> None:
     [
         (FeatureSpec("x", "sum", None, SECOND), "CardSpend.x: sum needs an argument"),
         (FeatureSpec("x", "sum", AMOUNT, None), "CardSpend.x: sum needs a window"),
+        (FeatureSpec("x", "rate", None, None, events=3), "CardSpend.x: rate needs a window"),
+        (FeatureSpec("x", "last", AMOUNT, None, n=65), "CardSpend.x: last looks at 64 events at most"),
         (FeatureSpec("x", "last", FieldRef("payment", "card", "str"), None), "last of text is not supported"),
         (FeatureSpec("x", "max", Const("a"), SECOND), "max of text is not supported"),
     ],
@@ -170,13 +210,59 @@ def test_a_value_that_was_cut_short_is_unreadable() -> None:
 def test_a_feature_that_cannot_be_computed_is_refused(feature: FeatureSpec, said: str) -> None:
     """Compiling names the group, the feature and what is wrong."""
     with pytest.raises(ValueError, match=said):
-        compile_group(replace(CARD_SPEND, features=(feature,)))
+        compile_group(replace(CARD_SPEND, features=(feature,)), PAYMENT)
 
 
 def test_what_float32_cannot_hold_is_missing() -> None:
     """A value too large for the model's numbers is missing, in rows and in the store alike."""
-    group = compile_group(replace(CARD_SPEND, features=(FeatureSpec("x", "sum", AMOUNT, SECOND),)))
-    ring = group.empty()
-    ring.append(0, [3e38])
-    ring.append(0, [3e38])
-    assert group.values(ring, 1) == {"x": None}
+    group = replace(CARD_SPEND, features=(FeatureSpec("x", "sum", AMOUNT, SECOND),))
+    driven = Driven(compile_entity(deployment(group), "card"))
+    driven.step([paid(0, "a", 3e38), paid(0, "b", 3e38)])
+    assert driven.step([paid(0.5, "c")])[0][1] == {group.key: {"x": None}}
+
+
+class Swing(CustomAggregate):
+    """The greatest less the least."""
+
+    cells = 2
+
+    @staticmethod
+    def prepare(cells: list[float]) -> None:
+        """Hold nothing."""
+        cells[0] = 1e308
+        cells[1] = -1e308
+
+    @staticmethod
+    def update(cells: list[float], value: float) -> None:
+        """Enter a value."""
+        cells[0] = min(cells[0], value)
+        cells[1] = max(cells[1], value)
+
+    @staticmethod
+    def merge(cells: list[float], other: list[float]) -> None:
+        """Join."""
+        cells[0] = min(cells[0], other[0])
+        cells[1] = max(cells[1], other[1])
+
+    @staticmethod
+    def finalize(cells: list[float]) -> float:
+        """Return the swing; 0 of nothing."""
+        return max(cells[1] - cells[0], 0.0)
+
+    @staticmethod
+    def oracle(values: list[float]) -> float:
+        """Return it slowly."""
+        return max(values) - min(values) if values else 0.0
+
+
+def test_a_teams_own_aggregate_runs_in_rings_and_tiles() -> None:
+    """Its verbs are called for raw events and for those that left the ring, in rows and in readings."""
+    swing = FeatureSpec("swing", "custom", AMOUNT, 100 * SECOND, custom=f"{__name__}:Swing")
+    group = replace(CARD_SPEND, features=(swing,))
+    driven = Driven(compile_entity(deployment(group), "card"))
+    amounts = [float(i * 7 % 101) for i in range(3 * RING)]
+    rows = driven.step([paid(i / 10, f"e{i}", amount) for i, amount in enumerate(amounts)])
+    for i, (_, row) in enumerate(rows):
+        assert row[group.key]["swing"] == Swing.oracle(amounts[:i])
+    read = compile_group(group, PAYMENT).read(value_of(driven), 20 * SECOND)
+    assert read.values == {"swing": Swing.oracle(amounts)}

@@ -9,6 +9,7 @@ import numpy as np
 from millrace.spec import Const, EventSpec, Expr, FeatureSpec, FieldRef, GroupSpec, Scalar
 from millrace_engine.arena import NO_BLOCK
 from millrace_engine.columns import EvaluateColumns, compile_columns
+from millrace_engine.customs import compile_custom
 from millrace_engine.expressions import compile_scalar
 from millrace_engine.layout import ALL_TILE_CELLS, RING, VECTOR_CELLS, Columns, Layout, layout_of
 from millrace_engine.partials import CELLS_MAX, CODES, COUNTED
@@ -58,7 +59,8 @@ def compile_group(spec: GroupSpec, event: EventSpec, *, set_: bytes = bytes(4), 
     arguments = tuple(column(feature.argument) for feature in spec.features)
     wheres = tuple(column(feature.where) for feature in spec.features)
     word_ = word(GROUP_MAGIC, COPIES if copies else 0, set_)
-    columns = Columns(spec, word_, len(expressions), arguments, wheres)
+    customs = tuple(compile_custom(feature.custom) if feature.custom else None for feature in spec.features)
+    columns = Columns(spec, word_, len(expressions), arguments, wheres, customs)
     layout = layout_of((columns,), (event,), copies=copies)
     evaluators = tuple(compile_scalar(expression) for expression in expressions)
     return Group(spec, columns, evaluators, tuple(map(compile_columns, expressions)), layout)

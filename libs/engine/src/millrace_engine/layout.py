@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from millrace.spec import EventSpec, FeatureSpec, GroupSpec
-from millrace_engine.partials import CODES, PARTIAL, Table, cells_needed
+from millrace.spec import EventSpec, GroupSpec
+from millrace_engine.customs import Custom
+from millrace_engine.partials import CODES, FEATURE_COLUMNS, Table, cells_needed
 
 RING = 64
 """Events that a group holds as they came, the newest ones."""
@@ -71,13 +72,14 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A group's features by the columns of its events: (feature, argument column, where column)."""
+    """A group's features by the columns of its events: argument column, where column and team's own verbs of each."""
 
     spec: GroupSpec
     word: bytes
     width: int
     arguments: tuple[int, ...]
     wheres: tuple[int, ...]
+    customs: tuple[Custom | None, ...]
 
 
 def layout_of(groups: Sequence[Columns], events: Sequence[EventSpec], *, copies: bool, partition: int = 0) -> Layout:
@@ -93,7 +95,7 @@ def layout_of(groups: Sequence[Columns], events: Sequence[EventSpec], *, copies:
     tables = _table(_groups(groups, events, places, windows), WORD + 1)
     blocks, first_class = _blocks(tables, len(events))
     return Layout(
-        _table(features, PARTIAL + 1),
+        _table(features, FEATURE_COLUMNS),
         _table([window.row for of_group in windows for window in of_group], FIRST_CELL + 1),
         tables,
         _table([_kind(event, copies) for event in events], JUDGED_LATE + 1),
@@ -126,7 +128,8 @@ def _windows(group: Columns, event: EventSpec) -> list[_Window]:
     for width in widths:
         cells, end = {}, 1
         for place, feature in enumerate(group.spec.features):
-            need = cells_needed(CODES[feature.op])
+            custom = group.customs[place]
+            need = cells_needed(CODES[feature.op]) if custom is None else custom.cells
             if feature.window_us == width and need:
                 cells[place], end = end, end + need
         tile = tile_us_of(width)
@@ -137,7 +140,7 @@ def _windows(group: Columns, event: EventSpec) -> list[_Window]:
 
 
 def _feature(group: Columns, place: int, windows: list[_Window], offset: int) -> tuple[int, ...]:
-    spec: FeatureSpec = group.spec.features[place]
+    spec, custom = group.spec.features[place], group.customs[place]
     window = next((w for w, window in enumerate(windows) if window.width_us == spec.window_us), None)
     return (
         CODES[spec.op],
@@ -150,6 +153,7 @@ def _feature(group: Columns, place: int, windows: list[_Window], offset: int) ->
         spec.half_life_us or 1,
         int(spec.include_current),
         -1 if window is None else windows[window].cells.get(place, -1),
+        *((0, 0, 0, 0) if custom is None else (custom.prepare, custom.update, custom.merge, custom.finalize)),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace.spec import AggregateOp
+from millrace_engine.customs import custom_finalize, custom_merge, custom_prepare, custom_update
 from millrace_engine.jit import kernel, leaf
 from millrace_engine.sketches import (
     DISTINCT_CELLS,
@@ -32,15 +33,17 @@ from millrace_engine.sketches import (
     quantile_value,
 )
 
-CODE, WINDOW, EVENTS, ARGUMENT, WHERE, NTH, PPM, HALF_LIFE_US, CURRENT, PARTIAL = range(10)
-"""Columns of the table of features; -1: has none. PPM: which quantile, in millionths. PARTIAL: its place in a tile."""
+CODE, WINDOW, EVENTS, ARGUMENT, WHERE, NTH, PPM, HALF_LIFE_US, CURRENT, PARTIAL, VERBS = range(11)
+"""Columns of the table of features; -1: has none. PPM: which quantile, in millionths. PARTIAL: place in a tile. From
+VERBS on the addresses of a team's own prepare, update, merge, finalize."""
+FEATURE_COLUMNS = VERBS + 4
 Table = NDArray[np.int64]
 """Two-dimensional: a row for each thing, a column for each of some names."""
 
 COUNT, SUM, MEAN, RATE, RATIO, DECAYED_SUM, DECAYED_MEAN = range(7)
 MIN, MAX, FIRST = range(7, 10)
 VAR, STD = range(10, 12)
-DISTINCT, QUANTILE, LAST, SINCE = range(12, 16)
+DISTINCT, QUANTILE, LAST, SINCE, CUSTOM = range(12, 17)
 
 CODES: dict[AggregateOp, int] = {
     "count": COUNT,
@@ -59,6 +62,7 @@ CODES: dict[AggregateOp, int] = {
     "quantile": QUANTILE,
     "last": LAST,
     "time_since_last": SINCE,
+    "custom": CUSTOM,
 }
 COUNTED: frozenset[AggregateOp] = frozenset({"count", "distinct"})
 """Whose values are whole numbers."""
@@ -66,19 +70,23 @@ CELLS_MAX = QUANTILE_CELLS
 
 
 def cells_needed(code: int) -> int:
-    """Return how many cells a partial takes."""
+    """Return how many cells a partial takes; a team's own says so itself."""
     if code == DISTINCT:
         return DISTINCT_CELLS
     if code == QUANTILE:
         return QUANTILE_CELLS
-    if code >= LAST:
+    if code in (LAST, SINCE):
         return 0
     return 3 if code in (VAR, STD) else 2
 
 
 @leaf
-def clear(cells: Cells, at: int, code: int) -> None:
+def clear(features: Table, f: int, cells: Cells, at: int) -> None:
     """Make a partial that holds nothing."""
+    code = features[f, CODE]
+    if code == CUSTOM:
+        custom_prepare(features[f, VERBS], cells.reals, at)
+        return
     cells.ints[at] = 0
     cells.ints[at + 1] = 0
     if code in (VAR, STD):
@@ -132,6 +140,8 @@ def fold(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) 
         _fold_extremes(features, entries, span, cells, into)
     elif code <= STD:
         _fold_spread(features, entries, span, cells, into)
+    elif code == CUSTOM:
+        _fold_custom(features, entries, span, cells, into)
     else:
         _fold_sketch(features, entries, span, cells, into)
 
@@ -199,8 +209,17 @@ def _fold_sketch(features: Table, entries: Cells, span: Span, cells: Cells, into
 
 
 @leaf
-def merge(cells: Cells, at: int, code: int, others: Cells, other: int, weight_: float) -> None:
+def _fold_custom(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) -> None:
+    for entry in range(span.ring + span.first * span.stride, span.ring + span.end * span.stride, span.stride):
+        value = value_of(features, entries, entry, into.feature)
+        if value == value:
+            custom_update(features[into.feature, VERBS + 1], cells.reals, into.at, value)
+
+
+@leaf
+def merge(features: Table, cells: Cells, into: Into, others: Cells, other: int, weight_: float) -> None:
     """Enter all that another partial holds, weighted."""
+    code, at = features[into.feature, CODE], into.at
     if code <= DECAYED_MEAN:
         cells.reals[at] += others.reals[other] * weight_
         cells.reals[at + 1] += others.reals[other + 1] * weight_
@@ -212,25 +231,30 @@ def merge(cells: Cells, at: int, code: int, others: Cells, other: int, weight_: 
         _merge_spread(cells.reals, at, others.reals, other)
     elif code == DISTINCT:
         distinct_merge(cells.ints, at, others.ints, other)
+    elif code == CUSTOM:
+        custom_merge(features[into.feature, VERBS + 2], cells.reals, at, others.reals, other)
     else:
         quantile_merge(cells.ints, at, others.ints, other)
 
 
 @kernel
 def _merge_spread(reals: NDArray[np.float64], at: int, others: NDArray[np.float64], other: int) -> None:
-    more = others[other]
-    if more == 0.0:
-        return
-    n = reals[at] + more
-    off = others[other + 1] - reals[at + 1]
-    reals[at + 2] = reals[at + 2] + others[other + 2] + off * off * reals[at] * more / n
-    reals[at + 1] += off * more / n
-    reals[at] = n
+    if reals[at] == 0.0:
+        reals[at : at + 3] = others[other : other + 3]
+    elif others[other] > 0.0:
+        more, off = others[other], others[other + 1] - reals[at + 1]
+        n = reals[at] + more
+        reals[at + 2] = reals[at + 2] + others[other + 2] + off * off * reals[at] * more / n
+        reals[at + 1] += off * more / n
+        reals[at] = n
 
 
 @leaf
-def finalize(cells: Cells, at: int, code: int, q: float) -> float:
+def finalize(features: Table, f: int, cells: Cells, at: int, q: float) -> float:
     """Return what a partial comes to. `q`: which quantile; of a rate the window in seconds; of a ratio the event's."""
+    code = features[f, CODE]
+    if code == CUSTOM:
+        return custom_finalize(features[f, VERBS + 3], cells.reals, at)
     if code <= DECAYED_MEAN:
         return _finalize_moments(cells.reals[at], cells.reals[at + 1], code, q)
     if code <= FIRST:

@@ -28,7 +28,7 @@ from millrace_engine.layout import (
     Float64s,
     Layout,
 )
-from millrace_engine.partials import CODE, PARTIAL, WINDOW, Into, Span, clear, fold
+from millrace_engine.partials import PARTIAL, WINDOW, Into, Span, clear, fold
 from millrace_engine.sketches import Cells
 from millrace_engine.windows import Asked, tile_at
 
@@ -145,9 +145,9 @@ def _into_tile(layout: Layout, cells: Cells, asked: Asked, window: int, entry: i
     features = layout.features
     for f in range(layout.groups[asked.group, FIRST_FEATURE], layout.groups[asked.group, END_FEATURE]):
         if features[f, WINDOW] == window and features[f, PARTIAL] >= 0:
-            at, code = tile + features[f, PARTIAL], features[f, CODE]
+            at = tile + features[f, PARTIAL]
             if fresh:
-                clear(cells, at, code)
+                clear(features, f, cells, at)
             fold(features, cells, Span(entry, 1, 0, 1), cells, Into(f, at, (index + 1) * tile_us))
 
 

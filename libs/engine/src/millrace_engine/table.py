@@ -38,6 +38,11 @@ class EntityTable:
     def __len__(self) -> int:
         return len(self.slots)
 
+    @property
+    def memory_bytes(self) -> int:
+        """Return how much memory the entities take, names aside."""
+        return self._arena.cells.ints.nbytes + self._arena.slots.nbytes
+
     def fill(self, entity_ids: Sequence[str], stored: Sequence[Records]) -> None:
         """Take entities that are not in memory, as they are stored; those of another set of groups as never stored.
 

@@ -162,7 +162,7 @@ def _folded(
     f, asked, given = what
     features = layout.features
     code, argument = features[f, CODE], features[f, ARGUMENT]
-    clear(scratch, 0, code)
+    clear(features, f, scratch, 0)
     tiled = (
         features[f, PARTIAL] >= 0
         and asked.block != NO_BLOCK
@@ -175,10 +175,10 @@ def _folded(
     if given and code != RATIO:
         _fold_current(features, current, asked.at_us, scratch, f)
     if code == RATIO:
-        return finalize(scratch, 0, code, current[argument] if asked.current else math.nan)
+        return finalize(features, f, scratch, 0, current[argument] if asked.current else math.nan)
     if code == RATE:
-        return finalize(scratch, 0, code, layout.windows[features[f, WINDOW], WIDTH_US] / 1e6)
-    return finalize(scratch, 0, code, features[f, PPM] / 1e6)
+        return finalize(features, f, scratch, 0, layout.windows[features[f, WINDOW], WIDTH_US] / 1e6)
+    return finalize(features, f, scratch, 0, features[f, PPM] / 1e6)
 
 
 @kernel
@@ -222,7 +222,7 @@ def _fold_tiles(layout: Layout, cells: Cells, asked: Asked, f: int, scratch: Cel
             found = True
             decayed = DECAYED_SUM <= code <= DECAYED_MEAN
             factor = weight(asked.at_us - (index + 1) * tile_us, half_life_us) if decayed else 1.0
-            merge(scratch, 0, code, cells, tile + layout.features[f, PARTIAL], factor)
+            merge(layout.features, scratch, Into(f, 0, 0), cells, tile + layout.features[f, PARTIAL], factor)
     return found
 
 
