@@ -48,13 +48,16 @@ def run(name: str, environment: dict[str, str]) -> None:
 def main() -> None:
     """Run all of them, one after the other."""
     settings = CliSettings()
-    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder,
+        ports.claimed({name: port + 20_000 for name, port in ports.EMBEDDED.items()}) as chosen,
+    ):
         servers = prepare(
             Path(folder),
             cache=settings.cache,
             kafka_bootstrap_servers=settings.kafka_bootstrap_servers,
             redis_url=settings.redis_url,
-            wanted={name: port + 20_000 for name, port in ports.EMBEDDED.items()},
+            at=chosen,
         )
         with hosted(servers.programs):
             for name in benchmarks():

@@ -111,7 +111,7 @@ async def _sample(place: Place, run: Run) -> tuple[Sample, Features]:
         system_share=round(used.system_seconds / max(used.seconds, 1e-9), 3),
         rss_mib=round(watched.used.rss_bytes / (1 << 20), 1),
         rows=len(rows.taken_ms),
-        row_bytes=round(rows.bytes / len(rows.taken_ms), 1),
+        row_bytes=round(rows.size_bytes / len(rows.taken_ms), 1),
         redis_keys=keys,
         first_row_seconds=round(float(rows.taken_ms[0] / 1_000) - started, 2),
     )

@@ -27,7 +27,7 @@ class Rows:
     """What a driver put on its topic: when the broker took each row, in order, how many bytes they have, and a few."""
 
     taken_ms: NDArray[np.int64]
-    bytes: int
+    size_bytes: int
     some: list[bytes]
 
 
@@ -85,22 +85,22 @@ class Topics:
             while any([await consumer.position(at) < ends[at] for at in places]):
                 for records in (await consumer.getmany(timeout_ms=500)).values():
                     reading.take(records)
-        return Rows(np.sort(np.array(reading.taken_ms, dtype=np.int64)), reading.bytes, reading.some)
+        return Rows(np.sort(np.array(reading.taken_ms, dtype=np.int64)), reading.size_bytes, reading.some)
 
 
 @dataclass(slots=True)
 class _Reading:
     taken_ms: list[int] = field(default_factory=list)
-    bytes: int = 0
+    size_bytes: int = 0
     some: list[bytes] = field(default_factory=list)
 
     def take(self, records: Iterable) -> None:  # type: ignore[type-arg]  # aiokafka ships no types
         for record in records:
             self.taken_ms.append(record.timestamp)
-            self.bytes += len(record.value or b"") + len(record.key or b"")
+            self.size_bytes += len(record.value or b"") + len(record.key or b"")
             if record.offset % KEPT_EACH == 0:
                 self.some.append(record.value)
-            self.bytes += sum(len(name) + len(value) for name, value in record.headers)
+            self.size_bytes += sum(len(name) + len(value) for name, value in record.headers)
 
 
 def parted(load: Load) -> dict[int, list[tuple[bytes, bytes]]]:

@@ -2,48 +2,54 @@
 
 import argparse
 import asyncio
+import bisect
 import json
 import time
-from collections import defaultdict
 
 import uvloop
 from aiokafka import AIOKafkaProducer
-from benchmarks.features.drivers.rows import producer
+from benchmarks.features.drivers.rows import producer, send
 from benchmarks.features.events import Workload, loads
 
 TICK_SECONDS = 0.005
 PARTITIONS = 4
-FLIGHT_MAX = 400
-"""Batches whose acknowledgement is not there yet."""
 Event = tuple[bytes, bytes, int]
 
 
 async def play(to: AIOKafkaProducer, topic: str, events: list[Event], rate: float) -> float:
-    """Send the events on their schedule; return seconds from the first to the last."""
-    started, sent = time.monotonic(), 0
-    flight = asyncio.Semaphore(FLIGHT_MAX)
+    """Send the events on their schedule; return seconds from the first to the last.
+
+    A sender for each partition sends what is due, awaits the acknowledgement and looks again: a slow broker gets
+    greater batches, never fewer events.
+    """
+    parts: dict[int, list[tuple[int, bytes, bytes]]] = {partition: [] for partition in range(PARTITIONS)}
+    for number, (key, value, partition) in enumerate(events):
+        parts[partition].append((number, key, value))
+    started = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
-        while sent < len(events):
-            due = min(len(events), int((time.monotonic() - started) * rate))
-            parts: defaultdict[int, list[Event]] = defaultdict(list)
-            for event in events[sent:due]:
-                parts[event[2]].append(event)
-            for partition, part in parts.items():
-                await flight.acquire()
-                tasks.create_task(_sent(to, topic, partition, part, flight))
-            sent = due
-            await asyncio.sleep(TICK_SECONDS)
+        for partition, part in parts.items():
+            tasks.create_task(_sender(to, topic, partition, part, _Schedule(started, rate)))
     return time.monotonic() - started
 
 
-async def _sent(to: AIOKafkaProducer, topic: str, partition: int, part: list[Event], flight: asyncio.Semaphore) -> None:
-    try:
-        batch = to.create_batch()
-        for key, value, _ in part:
-            batch.append(key=key, value=value, timestamp=None)
-        await (await to.send_batch(batch, topic, partition=partition))
-    finally:
-        flight.release()
+class _Schedule:
+    def __init__(self, started: float, rate: float) -> None:
+        self.started, self.rate = started, rate
+
+    def due(self) -> int:
+        """Return the number of the first event whose time has not come."""
+        return int((time.monotonic() - self.started) * self.rate)
+
+
+async def _sender(
+    to: AIOKafkaProducer, topic: str, partition: int, part: list[tuple[int, bytes, bytes]], schedule: _Schedule
+) -> None:
+    numbers, sent = [number for number, _, _ in part], 0
+    while sent < len(part):
+        due = bisect.bisect_left(numbers, schedule.due(), lo=sent)
+        await send(to, topic, partition, [(key, value) for _, key, value in part[sent:due]])
+        sent = due
+        await asyncio.sleep(TICK_SECONDS)
 
 
 async def main() -> None:
