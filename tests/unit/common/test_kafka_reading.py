@@ -2,7 +2,7 @@
 
 from aiokafka.structs import ConsumerRecord
 
-from millrace_common.bus.logs import record_of
+from millrace_common.bus.logs import records_of
 from millrace_common.records import TopicPartition
 
 AT = TopicPartition("raw-data", 1)
@@ -13,7 +13,24 @@ def test_a_header_without_a_value_is_empty() -> None:
     raw = ConsumerRecord(
         "p.raw-data", 1, 7, 1_700, 1, b"k", b"v", None, 1, 1, (("ce_id", None), ("theirs", b"1"))
     )  # fmt: skip
-    record = record_of(AT, raw)
+    (record,) = records_of(AT, [raw])
     assert record.headers == (("ce_id", b""), ("theirs", b"1"))
     assert record.header("ce_id") == ""
     assert (record.topic, record.offset, record.append_time_us) == ("raw-data", 7, 1_700_000)
+
+
+def test_records_without_headers_are_read_alike() -> None:
+    """A batch in which no record has headers is taken at once, and gives what each would alone."""
+    raws = [
+        ConsumerRecord("p.raw-data", 1, offset, 1_700 + offset, 1, key, value, None, 1, 1, ())
+        for offset, (key, value) in enumerate([(b"k", b"v"), (None, b"v"), (b"k", None), (None, None)])
+    ]
+    with_headers = ConsumerRecord("p.raw-data", 1, 9, 1_700, 1, b"k", b"v", None, 1, 1, (("theirs", b"1"),))
+    together = records_of(AT, raws)
+    assert together == records_of(AT, [*raws, with_headers])[:4]
+    assert [(r.offset, r.key, r.value, r.headers, r.append_time_us) for r in together] == [
+        (0, b"k", b"v", (), 1_700_000),
+        (1, None, b"v", (), 1_701_000),
+        (2, b"k", None, (), 1_702_000),
+        (3, None, None, (), 1_703_000),
+    ]

@@ -23,6 +23,7 @@ from millrace_common.clock import Clock, SystemClock
 from millrace_common.errors import Unavailable
 from millrace_common.exits import ExitOnError
 from millrace_common.failpoints import Failpoints
+from millrace_common.garbage import spare_the_collector
 from millrace_common.host import Host
 from millrace_common.jobs import JobRunner
 from millrace_common.log import configure
@@ -53,6 +54,7 @@ def run(factory: Factory[S], settings_type: type[S], *, bus: Literal["kafka", "f
     with ExitOnError():
         settings = settings_type()
         configure(settings.log_level, settings.log_format, service=name, instance=settings.instance)
+        spare_the_collector()
         uvloop.run(_main(factory, settings, bus))
 
 

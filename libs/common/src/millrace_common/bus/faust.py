@@ -17,7 +17,7 @@ from faust.types import TP
 from millrace_common.bus.faust_transport import AsTheyAre, Consumer, Message, Transport
 from millrace_common.bus.kafka import KafkaBus
 from millrace_common.bus.lane import Lane, open_lane
-from millrace_common.bus.logs import Logs, record_of
+from millrace_common.bus.logs import Logs, records_of
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.bus.standing import Standing
 from millrace_common.errors import Fenced, Unavailable
@@ -149,10 +149,10 @@ class FaustReader:
                 raise Fenced(
                     f"{lane.at} was fetched from {message.start} on, but is settled up to {lane.position} only"
                 )
-            records = [record_of(lane.at, raw) for raw in message.raws if raw.offset >= lane.position]
-            if not records:
+            raws = [raw for raw in message.raws if raw.offset >= lane.position]
+            if not raws:
                 return
-            batch = Batch(lane.at, records)
+            batch = Batch(lane.at, records_of(lane.at, raws))
 
             async def commit() -> None:
                 await self._commit(message.consumer, lane.at, batch.end)

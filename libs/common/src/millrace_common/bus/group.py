@@ -17,7 +17,7 @@ from aiokafka.errors import (
 )
 
 from millrace_common.bus.lane import Extent, Lane, open_lane
-from millrace_common.bus.logs import Logs, record_of
+from millrace_common.bus.logs import Logs, records_of
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.bus.standing import Standing
 from millrace_common.errors import DataGap, Fenced, Unavailable, Unknown
@@ -205,7 +205,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         except KafkaError as error:
             raise Unavailable(f"{lane.at.topic}[{lane.at.partition}] cannot be read: {error!r}") from error
         lane.end = max(lane.end, self._consumer.last_stable_offset(tp) or 0)
-        return Batch(lane.at, [record_of(lane.at, raw) for raw in raws]) if raws else None
+        return Batch(lane.at, records_of(lane.at, raws)) if raws else None
 
     async def _commit(self, tp: KafkaPartition, offset: int) -> None:
         try:

@@ -1,7 +1,9 @@
 """Reading Kafka without a group: what a log holds, and the logs that every process reads whole."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import attrgetter
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
@@ -16,12 +18,22 @@ from millrace_common.records import Batch, Record, TopicPartition
 from millrace_common.service import Follower
 from millrace_common.together import within
 
+_HEADERS, _OFFSET, _KEY = attrgetter("headers"), attrgetter("offset"), attrgetter("key")
+_VALUE, _TIME = attrgetter("value"), attrgetter("timestamp")
 _POLL_MS = 500
 _STOP_SECONDS_MAX = 3.0
 
 
-def record_of(at: TopicPartition, raw: ConsumerRecord) -> Record:
-    """Return a record as the services see it; Kafka lets a header have no value, here it is empty then."""
+def records_of(at: TopicPartition, raws: Sequence[ConsumerRecord]) -> list[Record]:
+    """Return records as the services see them; Kafka lets a header have no value, here it is empty then."""
+    if any(map(_HEADERS, raws)):
+        return [_record_of(at, raw) for raw in raws]
+    times_us = [time_ms * 1_000 for time_ms in map(_TIME, raws)]
+    facts = map(_OFFSET, raws), map(_KEY, raws), map(_VALUE, raws), repeat(()), times_us
+    return list(map(Record, repeat(at.topic), repeat(at.partition), *facts))
+
+
+def _record_of(at: TopicPartition, raw: ConsumerRecord) -> Record:
     headers = raw.headers
     if headers and any(value is None for _, value in headers):
         headers = tuple((name, value or b"") for name, value in headers)
@@ -109,7 +121,7 @@ class Logs:
             raise Unavailable(f"a followed log cannot be read: {error!r}") from error
         for tp, raws in fetched.items():
             at = self._options.at(tp.topic, tp.partition)
-            batch = Batch(at, [record_of(at, raw) for raw in raws])
+            batch = Batch(at, records_of(at, raws))
             followed = standing.followed[at]
             followed.is_handed_over = True
             for follower in followers[at.topic]:

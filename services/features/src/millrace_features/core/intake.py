@@ -24,6 +24,8 @@ RECORD_BYTES_MAX = EVENT_BYTES_MAX + (64 << 10)
 """An event, its key and its headers: those of a move or a copy repeat its ids."""
 UNBORN = "unborn-origin"
 _PLAIN_KEY_BYTES_MAX = 1_024
+_PLAIN_HEADERS_BYTES_MAX = 32 << 10
+"""An event of full size with such a key and such headers is within RECORD_BYTES_MAX."""
 _KEY, _VALUE, _HEADERS = attrgetter("key"), attrgetter("value"), attrgetter("headers")
 
 
@@ -147,7 +149,9 @@ class Intake:
         if not headers:
             return self._only or self._peek(value)
         stated = dict(headers)
-        if MOVED in stated or record.size_bytes > RECORD_BYTES_MAX:
+        if MOVED in stated or len(stated) != len(headers):
+            return None
+        if len("".join(stated)) + len(b"".join(stated.values())) > _PLAIN_HEADERS_BYTES_MAX:
             return None
         return self._named.get((stated.get("ce_type"), stated.get("ce_dataschema")))
 
