@@ -6,7 +6,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(SPEC))
 STAMP := .venv/.installed
 UV := UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip
 
-.PHONY: setup demo up down test verify check fmt bench bench-features docs
+.PHONY: setup demo up down test verify verify-features check fmt bench bench-features docs
 
 setup: $(STAMP)
 
@@ -42,6 +42,9 @@ test: check
 
 verify: test
 	$(BIN)/pytest tests --matrix=whole
+
+verify-features: setup
+	$(BIN)/pytest tests/unit/oracles tests/unit/matrix tests/integration/test_matrix.py tests/integration/test_electricity.py --matrix=whole
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -10,7 +10,7 @@ from millrace_common.keys import partition_of
 from millrace_common.records import Headers, Outgoing
 
 LATENESS_MS = 300_000
-SKEW = 0.8
+SKEW = 0.6
 SHOPS = 400
 TYPE: Headers = (("ce_type", b"payment"),)
 

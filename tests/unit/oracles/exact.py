@@ -3,11 +3,10 @@
 import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from tests.unit.oracles.partials import SECOND_US
 from tests.unit.oracles.sketches import rank_of
-from tests.unit.oracles.windows import Past, taken, window_of
+from tests.unit.oracles.windows import Entry, Past, taken, window_of
 
 from millrace.spec import FeatureSpec, GroupSpec
 
@@ -15,37 +14,52 @@ Timed = Sequence[tuple[int, float]]
 """Times and values, by time and then log order."""
 
 
-@dataclass
+BACK = 1_000
+"""How many events a feature without a window of time can look back over here."""
+
+
 class ExactGroup:
     """One entity in one group."""
 
-    spec: GroupSpec
-    events: list[Past] = field(default_factory=list)
+    def __init__(self, spec: GroupSpec) -> None:
+        """Begin without events."""
+        self.spec = spec
+        self.entries: list[Entry] = []
 
     def enter(self, event: Past) -> None:
         """Take a counted event in."""
-        insort(self.events, event, key=lambda event: event.time_us)
+        insort(self.entries, self._entry(event), key=lambda entry: entry.time_us)
 
     def values(self, at_us: int, current: Past | None = None) -> dict[str, float | None]:
         """Return the group's features at a time, as float64."""
-        return {feature.name: self.value(feature, at_us, current) for feature in self.spec.features}
+        now = None if current is None else self._entry(current)
+        return {feature.name: self._value(i, at_us, now, current) for i, feature in enumerate(self.spec.features)}
 
-    def value(self, feature: FeatureSpec, at_us: int, current: Past | None = None) -> float | None:
-        """Return one feature at a time."""
-        window_us = window_of(feature)
-        since = -math.inf if window_us is None else at_us - window_us
-        begin, end = (bisect_left(self.events, at, key=lambda event: event.time_us) for at in (since, at_us))
-        events = self.events[begin:end]
-        if feature.include_current and current is not None:
-            events.append(current)
-        if feature.events is not None:
-            events = events[-feature.events :]
-        timed = [(event.time_us, value) for event in events if (value := taken(feature, event)) is not None]
+    def _entry(self, event: Past) -> Entry:
+        return Entry(event.event_id, event.time_us, tuple(taken(feature, event) for feature in self.spec.features))
+
+    def _value(self, i: int, at_us: int, now: Entry | None, current: Past | None) -> float | None:
+        feature = self.spec.features[i]
+        timed = [
+            (entry.time_us, value) for entry in self._seen(feature, at_us, now) if (value := entry.taken[i]) is not None
+        ]
         if feature.op == "ratio":
             own = None if current is None else taken(FeatureSpec("", "last", feature.argument, None), current)
             mean = _mean(timed)
             return own / mean if own is not None and mean else None
         return EXACT[feature.op](feature, timed, at_us)
+
+    def _seen(self, feature: FeatureSpec, at_us: int, now: Entry | None) -> list[Entry]:
+        window_us = window_of(feature)
+        end = bisect_left(self.entries, at_us, key=lambda entry: entry.time_us)
+        if window_us is None:
+            begin = max(end - BACK, 0)
+        else:
+            begin = bisect_left(self.entries, at_us - window_us, key=lambda entry: entry.time_us)
+        seen = self.entries[begin:end]
+        if feature.include_current and now is not None:
+            seen.append(now)
+        return seen if feature.events is None else seen[-feature.events :]
 
 
 def _mean(timed: Timed) -> float | None:

@@ -42,11 +42,11 @@ def test_a_count_is_wrong_by_no_more_than_a_tile(stream: Stream) -> None:
             window_us = window_of(feature)
             assert window_us is not None
             tile_us = max(window_us // TILES, 1)
-            least, found = exact.value(feature, event.time_us), row.groups[WINDOWED.key][feature.name]
+            least, found = exact.values(event.time_us)[feature.name], row.groups[WINDOWED.key][feature.name]
             most = sum(
                 event.time_us - window_us - tile_us <= past.time_us < event.time_us
-                for past in exact.events
-                if feature.argument is None or past.fields["amount"] is not None
+                for past in exact.entries
+                if past.taken[WINDOWED.features.index(feature)] is not None
             )
             assert isinstance(found, int)
             assert least is not None
