@@ -46,7 +46,7 @@ async def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert sorted(read_entries(str(tmp_path / "rows"), event_type="sale"), key=lambda e: e[1]) == entries(0, 20)
     assert list(read_entries(str(tmp_path / "rows"), event_type="other")) == []
     assert rows.ends() == {"0": 20}
-    assert await (await opened(tmp_path)).start(AT) == 20
+    assert await (await opened(tmp_path)).start(AT, None) == 20
 
 
 @pytest.mark.parametrize("commits_per_compaction", [2, 100])
@@ -72,7 +72,7 @@ async def test_a_batch_without_rows_moves_the_cursor(tmp_path: Path) -> None:
     """Dead letters alone are progress too."""
     rows = await opened(tmp_path)
     await rows.append(AT, 5, [])
-    assert await (await opened(tmp_path)).start(AT) == 5
+    assert await (await opened(tmp_path)).start(AT, None) == 5
 
 
 async def test_partitions_have_cursors_of_their_own(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ async def test_a_table_that_went_back_is_noticed(tmp_path: Path) -> None:
     shutil.move(tmp_path / "copy", tmp_path / "rows")
     with pytest.raises((Fenced, Unavailable)):
         await rows.append(AT, 30, entries(20, 30))
-    assert await (await opened(tmp_path)).start(AT) == 10
+    assert await (await opened(tmp_path)).start(AT, None) == 10
 
 
 async def test_small_files_are_compacted(tmp_path: Path) -> None:
