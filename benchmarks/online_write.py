@@ -20,6 +20,7 @@ PARTITIONS = 4
 SET = "0badcafe"
 WARM_ROUNDS = 10
 ROUNDS = 200
+TTL_MS = 3_600_000
 
 
 def database() -> str:
@@ -67,10 +68,15 @@ async def main() -> None:
                 stored = value(n)
                 await writer.write(slot, dict.fromkeys(keys, stored), Cursor(n + 1, {}))
 
+            async def write_expiring(n: int) -> None:
+                stored = value(WARM_ROUNDS + ROUNDS + n)
+                await writer.write(slot, dict.fromkeys(keys, stored), Cursor(n + 1, {}), ttl_ms=TTL_MS)
+
             async def load(_: int) -> None:
                 await writer.load(slot, keys)
 
             await measured("guarded write", len(keys), write)
+            await measured("guarded write, values expire", len(keys), write_expiring)
             await measured("guarded load", len(keys), load)
             for entities in (1, 100):
                 asked = [Wanted("raw-data", "card", entity, group) for entity in ids[:entities] for group in GROUPS]
