@@ -52,12 +52,12 @@ bench: setup
 PEERS := $(patsubst benchmarks/peers/%.txt,.bench/%/.installed,$(wildcard benchmarks/peers/*.txt))
 
 bench-features: setup $(PEERS)
+	$(BIN)/python -m millrace_engine
 	$(BIN)/python -m benchmarks.features $(BENCH)
 
 .bench/%/.installed: benchmarks/peers/%.txt | $(STAMP)
 	$(PYTHON) -m venv --clear --without-pip .bench/$*
 	$(UV) install --quiet --python .bench/$*/bin/python --require-hashes -r $<
-	$(BIN)/python -m millrace_engine
 	touch $@
 
 docs: setup

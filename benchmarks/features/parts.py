@@ -1,6 +1,5 @@
 """The parts of a run: which measurements each makes, of which sizes, and what it keeps."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -13,7 +12,6 @@ from benchmarks.features.servers import Servers
 from benchmarks.features.sizes import Sizes
 from benchmarks.features.throughput import Run, sample
 
-from millrace_common.errors import Unavailable
 
 Found = Mapping[str, Any]
 Part = Callable[[Servers, Sizes, Found], object]
@@ -23,24 +21,11 @@ EXACT = "faust"
 COMPARED = ("millrace", EXACT)
 """Quix's windows hold the event itself too: its rows are others."""
 WARM_EVENTS = 60_000
-WARM_TRIES = 3
 
 
 def warm(servers: Servers) -> None:
-    """Let the service compile its kernels before anything is measured, and say how long that took.
-
-    A slow machine may end it meanwhile, as its loop does not turn; what was compiled by then is kept.
-    """
-    started = time.monotonic()
-    for tries_left in range(WARM_TRIES - 1, -1, -1):
-        try:
-            sample(servers, Run("millrace", Workload("warming", 1_000, WARM_EVENTS, "uniform")))
-            break
-        except Unavailable as error:
-            if not tries_left:
-                raise
-            print(f"kernels: {str(error).splitlines()[0]}; tried again", flush=True)
-    print(f"kernels: compiled or found in {time.monotonic() - started:.0f} s", flush=True)
+    """Run the service once before anything is measured: it reads its kernels, the broker compiles its own code."""
+    sample(servers, Run("millrace", Workload("warming", 1_000, WARM_EVENTS, "uniform")))
 
 
 def throughput(servers: Servers, sizes: Sizes, results: Found) -> list[dict[str, object]]:
