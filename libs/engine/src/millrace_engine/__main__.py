@@ -32,7 +32,7 @@ def main() -> None:
     table.fill(["a"], [[None, None]])
     table.step(_one_event())
     stored = table.encoded(table.dirty())
-    table.retract(0, 0, 0)
+    table.correct(_one_event()._replace(offsets=np.ones(1, dtype=np.int64)), again=True)
     table.evict(0)
     table.fill(["a"], stored)
     _read(plan.groups, stored[0][1])

@@ -176,6 +176,18 @@ def _trim(layout: Layout, arena: Arena, slot: int, group: int, newest_us: int) -
 
 
 @kernel
+def holds(layout: Layout, arena: Arena, slot: int, group: int, digest: int) -> bool:
+    """Say whether an event is among the raw events of a group, by its id digest."""
+    if block_of(arena, slot, group) == NO_BLOCK:
+        return False
+    place = place_of(layout, arena, slot, group)
+    found = 0
+    for j in range(place.n):
+        found += arena.cells.ints[place.ring + j * place.stride + 1] == digest
+    return found > 0
+
+
+@kernel
 def retract(layout: Layout, arena: Arena, slot: int, group: int, digest: int) -> bool:
     """Take an event out of a group by its id digest; False: it is not among the raw events any more."""
     if block_of(arena, slot, group) == NO_BLOCK:

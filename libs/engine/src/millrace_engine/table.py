@@ -6,13 +6,14 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from millrace_engine.arena import DIRTY, arena_of, forget, with_cells, with_slots
+from millrace_engine import ids
+from millrace_engine.arena import APPENDED_US, DIRTY, OFFSET, arena_of, forget, is_full, with_cells, with_slots
 from millrace_engine.entity import EntityPlan
 from millrace_engine.groups import scratch
 from millrace_engine.layout import HEADER_CELLS, Int64s
 from millrace_engine.records import IDS_HEADER_CELLS, Stored, load_all, seal_all, sizes
-from millrace_engine.rings import retract
-from millrace_engine.steps import EventColumns, Steps, step_all
+from millrace_engine.rings import holds, retract
+from millrace_engine.steps import APPLIED, COUNTED, LATE, EventColumns, Steps, count_again, step_all
 from millrace_engine.values import IDS_MAGIC, Unreadable
 
 SLOTS_MIN = 1_024
@@ -98,6 +99,32 @@ class EntityTable:
         if taken:
             self._arena.slots[slot, DIRTY] = 1
         return taken
+
+    def correct(self, event: EventColumns, *, again: bool) -> Steps:
+        """Take one event back by its id, and enter it anew (`again`) as `event` tells it; both at this one's offset.
+
+        LATE: a group does not hold it as it came any more, or it never counted; then nothing changes.
+        """
+        steps = Steps(np.full(1, LATE, dtype=np.int8), np.full((1, len(self.plan.features)), np.nan, dtype=np.float32))
+        slot, kind, digest = int(event.slots[0]), int(event.kinds[0]), int(event.ids[0])
+        state = self._arena.slots[slot]
+        if event.offsets[0] <= state[OFFSET]:
+            steps.verdicts[0] = APPLIED
+            return steps
+        own = [g for g, group in enumerate(self.plan.groups) if self.plan.kinds[group.spec.event] == kind]
+        held = all(holds(self._layout, self._arena, slot, group, digest) for group in own)
+        if not held or not ids.holds(self._layout, self._arena, slot, kind, digest):
+            return steps
+        for group in own:
+            self.retract(slot, group, digest)
+        steps.verdicts[0] = COUNTED
+        if again:
+            while is_full(self._layout, self._arena):
+                self._grow()
+            count_again(self._layout, self._arena, event, steps, self._scratch)
+        else:
+            state[OFFSET], state[APPENDED_US], state[DIRTY] = event.offsets[0], event.appends_us[0], 1
+        return steps
 
     def evict(self, entities_max: int) -> None:
         """Forget the entities that were loaded first, down to `entities_max`; all are stored by now."""

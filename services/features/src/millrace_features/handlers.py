@@ -97,7 +97,8 @@ class Features:
     at_a_glance: bool = True
     counts: Counter[str] = field(default_factory=Counter)
     """Settled records by result. Each record of raw-data has one: in = rows + labels + dead + late + duplicates
-    + parked + moved + replayed. `copies` were sent to other entities' topics and count there as `copies_<result>`."""
+    + parked + moved + corrected + replayed. `copies` were sent to other entities' topics and count there as
+    `copies_<result>`."""
     _shards: dict[TopicPartition, dict[str, Shard]] = field(default_factory=dict)
     _intakes: dict[str, Intake] = field(default_factory=dict)
     _ends: list[int] = field(default_factory=list)
@@ -203,7 +204,10 @@ class Features:
             except Unreadable as error:
                 raise Misconfigured(f"{shard.slot.tag}: {error}; point REDIS_URL at an empty store") from error
         for stepped in shard.step(new):
-            self._publish(stepped, judged)
+            if stepped.correction is None:
+                self._publish(stepped, judged)
+            else:
+                self._publish_correction(stepped, judged)
 
     def _publish(self, stepped: Stepped, judged: _Judged) -> None:
         """Note what comes of events that were judged: of one class, in log order."""
@@ -213,12 +217,8 @@ class Features:
         tally["duplicates"] += int(np.count_nonzero(verdicts == DUPLICATE))
         self._publish_late(stepped.of(LATE), judged)
         counted = stepped.of(COUNTED)
-        on_raw_data = lot.records[0].topic == RAW_DATA.name
-        if on_raw_data and self.feeds.forwards[lot.spec.type]:
-            for i, place in enumerate(counted.lot.places):
-                judged.copies[place] = list(outputs.copies(Arrival(counted.lot, i), self.feeds))
-                tally["copies"] += len(judged.copies[place])
-        if on_raw_data and lot.spec.refers_to:
+        self._forward(counted, judged)
+        if counted.writer.spine and lot.spec.refers_to:
             for i, place in enumerate(counted.lot.places):
                 judged.copies.setdefault(place, []).extend(outputs.labels(Arrival(counted.lot, i), self.feeds))
             tally["labels"] += len(counted.lot)
@@ -226,6 +226,28 @@ class Features:
         tally["rows"] += len(counted.lot)
         for place, row in zip(counted.lot.places, counted.rows(), strict=True):
             judged.results[place] = row
+
+    def _publish_correction(self, stepped: Stepped, judged: _Judged) -> None:
+        """Note what came of a correction: a row of the corrected event's id, or that it came too late."""
+        (verdict,), (place,) = stepped.steps.verdicts, stepped.lot.places
+        if verdict == APPLIED:
+            judged.tally["replayed"] += 1
+        elif verdict == LATE:
+            judged.tally["late"] += 1
+            judged.results[place] = outputs.not_held(Arrival(stepped.lot, 0))
+        else:
+            judged.tally["corrected"] += 1
+            self._forward(stepped, judged)
+            withdrawn = stepped.correction == "withdraw"
+            (row,) = stepped.rows(op="withdrawn") if withdrawn else stepped.rows(flags=("corrected",))
+            judged.results[place] = row
+
+    def _forward(self, counted: Stepped, judged: _Judged) -> None:
+        """Note the copies of counted events for other entities that they name."""
+        if counted.writer.spine and self.feeds.forwards[counted.lot.spec.type]:
+            for i, place in enumerate(counted.lot.places):
+                judged.copies[place] = list(outputs.copies(Arrival(counted.lot, i), self.feeds))
+                judged.tally["copies"] += len(judged.copies[place])
 
     def _publish_late(self, late: Stepped, judged: _Judged) -> None:
         """Note events that came too late: for their own entity they are set aside, for another one its row says so."""

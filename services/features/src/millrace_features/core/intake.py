@@ -18,7 +18,7 @@ from millrace_common.topics import EVENT_BYTES_MAX
 from millrace_engine.events import PEEK, UNDECODABLE, Contract, Events, column
 from millrace_features.core.feeds import Feed
 from millrace_features.core.lots import Lot
-from millrace_features.core.origin import MOVED, Origin, origin_of
+from millrace_features.core.origin import CORRECTION, EVENT_ID, MOVED, Origin, correction_of, origin_of
 
 RECORD_BYTES_MAX = EVENT_BYTES_MAX + (64 << 10)
 """An event, its key and its headers: those of a move or a copy repeat its ids."""
@@ -34,15 +34,16 @@ class Opened(NamedTuple):
 
     contract: Contract
     event: msgspec.Struct
-    origin: Origin | None
+    origin: Origin | None = None
+    correction: str | None = None
 
 
 @dataclass(slots=True)
 class Admitted:
     """What a batch holds. `lots`: the events of this partition; `moving`: those of others.
 
-    `refused`, by place: records that are no event of any partition, with the reasons of the contract check and
-    `too-large`, `malformed-move`, `unborn-origin`, `not-a-copy`, `future`, `misplaced`, or Parked.
+    `refused`, by place: records that are no event of any partition. Reasons are those of the contract check, `future`,
+    `too-large`, `malformed-move`, `unborn-origin`, `malformed-correction`, `not-a-copy`, `misplaced`; or Parked.
     """
 
     lots: list[Lot] = field(default_factory=list)
@@ -99,17 +100,20 @@ class Intake:
         lots: dict[str, Lot] = {}
         for place, record in enumerate(records):
             try:
-                contract, event, origin = self._glance(record) or self._open(record, ends)
+                opened = self._glance(record) or self._open(record, ends)
             except (Refused, Parked) as refusal:
                 admitted.refused[place] = refusal
                 continue
-            lot = lots.get(contract.spec.type)
+            type_ = opened.contract.spec.type
+            lot = lots.get(type_)
             if lot is None:
-                lot = lots[contract.spec.type] = Lot.of(contract, self.feed)
+                lot = lots[type_] = Lot.of(opened.contract, self.feed)
             lot.places.append(place)
-            lot.events.append(event)
-            if origin is not None:
-                lot.origins[place] = origin
+            lot.events.append(opened.event)
+            if opened.origin is not None:
+                lot.origins[place] = opened.origin
+            if opened.correction is not None:
+                lot.corrections[place] = opened.correction
         return list(lots.values())
 
     def _plain(self, records: Sequence[Record]) -> Lot | None:
@@ -140,7 +144,7 @@ class Intake:
         except UNDECODABLE:
             return None
         type_ = event.type  # type: ignore[attr-defined]  # every event class has it
-        return Opened(contract, event, None) if type_ is UNSET or type_ == contract.spec.type else None
+        return Opened(contract, event) if type_ is UNSET or type_ == contract.spec.type else None
 
     def _contract(self, record: Record) -> Contract | None:
         value, key, headers = record.value, record.key, record.headers
@@ -149,7 +153,7 @@ class Intake:
         if not headers:
             return self._only or self._peek(value)
         stated = dict(headers)
-        if MOVED in stated or len(stated) != len(headers):
+        if MOVED in stated or CORRECTION in stated or len(stated) != len(headers):
             return None
         if len("".join(stated)) + len(b"".join(stated.values())) > _PLAIN_HEADERS_BYTES_MAX:
             return None
@@ -176,7 +180,10 @@ class Intake:
         )
         if not self.feed.takes(contract.spec):
             raise Refused("not-a-copy", f"no `{contract.spec.type}` is copied to {record.topic}")
-        return Opened(contract, contract.decode(value), origin)
+        correction = correction_of(record)
+        if correction is not None:
+            _refuse_nameless(record, contract)
+        return Opened(contract, contract.decode(value), origin, correction)
 
 
 def _part(lot: Lot, future: Mapping[int, Refused], homes: Mapping[int, int], admitted: Admitted) -> None:
@@ -205,6 +212,17 @@ def _refuse_large(record: Record) -> None:
     """Refuse what the broker would not take back as a row or a copy: a send that never succeeds stops the partition."""
     if record.size_bytes > RECORD_BYTES_MAX:
         raise Refused("too-large", f"{record.size_bytes} bytes with key and headers; the limit is {RECORD_BYTES_MAX}")
+
+
+def _refuse_nameless(record: Record, contract: Contract) -> None:
+    """Refuse a correction that cannot say of which event."""
+    if contract.spec.refers_to:
+        why = f"a newer {contract.spec.type} corrects one"
+    elif contract.spec.id_field or record.header("ce_id") or record.header(EVENT_ID):
+        return
+    else:
+        why = f"a {contract.spec.type} has no field that names it, and the record no ce_id"
+    raise Refused("malformed-correction", why, field=CORRECTION)
 
 
 def _refuse_unborn(origin: Origin, ends: Sequence[int]) -> None:

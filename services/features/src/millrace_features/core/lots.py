@@ -26,7 +26,8 @@ _CANONICAL = msgspec.json.Encoder(order="sorted")
 class Lot:
     """Events that keep their contract, in log order; at one index of each column stands one event.
 
-    `entity_ids` name what they are about on this topic. `origins`, by place in the batch, say where copies lay before.
+    `entity_ids` name what they are about on this topic. By place in the batch `origins` say where copies lay before,
+    `corrections` which of them correct an event instead of telling of one.
     """
 
     contract: Contract
@@ -35,6 +36,7 @@ class Lot:
     places: list[int] = field(default_factory=list)
     events: list[msgspec.Struct] = field(default_factory=list)
     origins: dict[int, Origin] = field(default_factory=dict)
+    corrections: dict[int, str] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     event_ids: list[str] = field(default_factory=list)
     entity_ids: list[str] = field(default_factory=list)
@@ -120,6 +122,7 @@ class Lot:
             [self.places[i] for i in indices],
             [self.events[i] for i in indices],
             self.origins,
+            self.corrections,
             [self.records[i] for i in indices],
             [self.event_ids[i] for i in indices],
             [self.entity_ids[i] for i in indices],

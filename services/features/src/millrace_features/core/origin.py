@@ -9,6 +9,8 @@ from millrace_common.topics import RAW_DATA
 
 MOVED = "millrace-moved"
 EVENT_ID = "millrace-event-id"
+CORRECTION = "millrace-correction"
+"""`replace` or `withdraw`: the record corrects the event of its id and entity."""
 _PLACE = re.compile(rf"{RAW_DATA.name}/([0-9]{{1,9}})/([0-9]{{1,18}})/([0-9]{{1,18}})")
 """Numbers that fit where they are stored: a partition of 32 bits, the others of 64."""
 
@@ -48,3 +50,11 @@ def copied(record: Record, append_time_us: int, event_id: str) -> Headers:
     place = f"{record.topic}/{record.partition}/{record.offset}/{append_time_us}"
     kept = tuple(header for header in record.headers if header[0] not in (MOVED, EVENT_ID))
     return (*kept, (MOVED, place.encode()), (EVENT_ID, event_id.encode()))
+
+
+def correction_of(record: Record) -> str | None:
+    """Return what a record does to the event it names; None for one that tells of it. Raises Refused."""
+    text = record.header(CORRECTION) if record.headers else None
+    if text is not None and text not in ("replace", "withdraw"):
+        raise Refused("malformed-correction", f"{text[:100]!r} is not replace or withdraw", field=CORRECTION)
+    return text

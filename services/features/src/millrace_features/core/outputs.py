@@ -95,6 +95,15 @@ def late(arrival: Arrival) -> Outgoing:
     )
 
 
+def not_held(arrival: Arrival) -> Outgoing:
+    """Return a correction of an event that is not held as it came any more, as it came, with the reason."""
+    record = arrival.record
+    why = _why(record, "not-held", f"{arrival.spec.type} {arrival.event_id} is not held any more, or never counted")
+    return Outgoing(
+        LATE.name, arrival.entity_id.encode(), record.value, record.headers + why, cause_offset=record.offset
+    )
+
+
 def parked(record: Record, detail: str) -> Outgoing:
     """Return an event of a newer schema, as it came, with the reason."""
     why = _why(record, "newer-schema", detail)

@@ -49,10 +49,11 @@ class RowWriter:
         """Return the row ids of events, 16 bytes each."""
         return row_digests(self.entity_type, self.spec.type, event_ids, self.group_keys)
 
-    def write(self, lot: Lot, digests: bytes, values: NDArray[np.float32], *, late: bool = False) -> list[Outgoing]:
+    def write(self, lot: Lot, digests: bytes, values: NDArray[np.float32], **said: object) -> list[Outgoing]:
         """Return the row of each event of a lot; `values` [n, features], NaN where missing.
 
-        A row's partition is its record's, which is at home: where the topic of rows has as many (`aligned`).
+        `said`: fields of the row that are the same in all of these. A row's partition is its record's, which is at
+        home: where the topic of rows has as many (`aligned`).
         """
         if not len(lot):
             return []
@@ -70,9 +71,9 @@ class RowWriter:
             "event_time_us": lot.times_us.tolist(),
             "append_time_us": lot.appends_us.tolist(),
             "source": map(self._place, repeat(first.topic), repeat(first.partition), offsets),
-            "late": repeat(late),
             "groups": self._filled(values),
             "fields": lot.events if self.spine else repeat(None),
+            **{name: repeat(fact) for name, fact in said.items()},
         }
         rows = map(self._row, *(columns.get(fact.name, repeat(fact.default)) for fact in _FACTS))
         version, type_, source = _CONSTANT

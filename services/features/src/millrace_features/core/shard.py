@@ -29,6 +29,11 @@ class Stepped:
     digests: bytes
     steps: Steps
 
+    @property
+    def correction(self) -> str | None:
+        """Return what it does to an event that was told of before; it is then alone."""
+        return self.lot.corrections.get(self.lot.places[0])
+
     def of(self, verdict: int) -> "Stepped":
         """Return the part with this verdict."""
         chosen = np.flatnonzero(self.steps.verdicts == verdict)
@@ -38,9 +43,9 @@ class Stepped:
         steps = Steps(self.steps.verdicts[chosen], self.steps.values[chosen])
         return Stepped(self.lot.kept(chosen.tolist()), self.writer, digests, steps)
 
-    def rows(self, *, late: bool = False) -> list[Outgoing]:
-        """Return a row for each event."""
-        return self.writer.write(self.lot, self.digests, self.steps.values, late=late)
+    def rows(self, **said: object) -> list[Outgoing]:
+        """Return a row for each event; what else is `said` of it stands in the row's fields of that name."""
+        return self.writer.write(self.lot, self.digests, self.steps.values, **said)
 
 
 @dataclass(slots=True)
@@ -98,7 +103,24 @@ class Shard:
         self.table.fill(unknown, [values[i : i + width] for i in range(0, len(values), width)])
 
     def step(self, lots: Sequence[Lot]) -> list[Stepped]:
-        """Step the events of lots, all in log order."""
+        """Step the events of lots, all in log order: a correction parts what comes before it from what comes after."""
+        corrections = sorted(place for lot in lots for place in lot.places if place in lot.corrections)
+        found, first = [], 0
+        for place in corrections:
+            found += self._step(_between(lots, first, place))
+            (lot,) = _between(lots, place, place + 1)
+            found.append(self._correct(lot, again=lot.corrections[place] == "replace"))
+            first = place + 1
+        return found + self._step(_between(lots, first, None) if corrections else lots)
+
+    def _correct(self, lot: Lot, *, again: bool) -> Stepped:
+        writer = self.writers[lot.spec.type]
+        digests = writer.ids(lot.event_ids)
+        return Stepped(lot, writer, digests, self.table.correct(self._columns(lot, digests), again=again))
+
+    def _step(self, lots: Sequence[Lot]) -> list[Stepped]:
+        if not lots:
+            return []
         writers = [self.writers[lot.spec.type] for lot in lots]
         digests = [writer.ids(lot.event_ids) for writer, lot in zip(writers, lots, strict=True)]
         parts = [self._columns(lot, ids) for lot, ids in zip(lots, digests, strict=True)]
@@ -149,3 +171,12 @@ class Shard:
                 if value is not None:
                     values[key] = value
         return values
+
+
+def _between(lots: Sequence[Lot], first: int, end: int | None) -> list[Lot]:
+    """Return the parts of lots with places in [first, end)."""
+    parts = [
+        lot.kept([i for i, place in enumerate(lot.places) if first <= place and (end is None or place < end)])
+        for lot in lots
+    ]
+    return [part for part in parts if len(part)]
