@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 WHOLE, SMALL = Size(100_000, 1_000, 6 * HOUR_MS), Size(4_000, 40, HOUR_MS)
 ORDERED = ("shuffled within lateness", "duplicated")
 """Columns that count the same events as the one in order."""
-RATE, CALM_RATE = 4_000.0, 20_000.0
+RATE, CALM_RATE = 2_500.0, 20_000.0
 
 
 @pytest.mark.timeout(7_200)

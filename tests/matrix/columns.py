@@ -28,8 +28,6 @@ class Run:
     rate: float
     """Events a second."""
     done: Counter[str] = field(default_factory=Counter)
-    other: World | None = None
-    """A second member of the group."""
 
     async def feed(self) -> None:
         """Send at the rate, whatever happens meanwhile."""
@@ -70,22 +68,16 @@ async def killed(run: Run, feeding: asyncio.Task[None]) -> None:
 
 
 async def rebalanced(run: Run, feeding: asyncio.Task[None]) -> None:
-    """Let a second member come and go, and come and the first one go."""
+    """Let a second member come and go, again and again; a member that goes is out after its session."""
     home = run.world.home / "other"
     home.mkdir()
-    other = replace(run.world, process=None, home=home)
-    run.other = other
-    await other.start()
-    await other.ready()
+    other = replace(run.world, process=None, home=home, instance="1")
     while not feeding.done():
-        one = run.world if run.done["rebalances"] % 2 else other
+        await other.start()
+        await other.ready()
         await asyncio.sleep(KILL_SECONDS)
-        await one.end(signal.SIGTERM)
-        await asyncio.sleep(KILL_SECONDS)
-        await one.start()
-        await one.ready()
+        await other.end(signal.SIGTERM)
         run.done["rebalances"] += 2
-    await other.end(signal.SIGTERM)
 
 
 async def flushed(run: Run, feeding: asyncio.Task[None]) -> None:

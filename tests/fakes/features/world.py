@@ -43,6 +43,8 @@ class World:
     pipeline: str
     deployment: Deployment
     partitions: int = 2
+    instance: str = "0"
+    """Members of one group have different ones."""
     process: asyncio.subprocess.Process | None = None
     port: int = 0
 
@@ -56,6 +58,7 @@ class World:
             "MILLRACE_PIPELINES": self.pipeline,
             "MILLRACE_HOME": str(self.home),
             "MILLRACE_TOPIC_PREFIX": self.prefix,
+            "MILLRACE_INSTANCE": self.instance,
             "MILLRACE_HTTP_PORT": str(self.port),
             "MILLRACE_FAILPOINTS": failpoints,
             "MILLRACE_BATCH_RECORDS_MAX": str(batch),
