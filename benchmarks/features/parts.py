@@ -12,7 +12,6 @@ from benchmarks.features.servers import Servers
 from benchmarks.features.sizes import Sizes
 from benchmarks.features.throughput import Run, sample
 
-
 Found = Mapping[str, Any]
 Part = Callable[[Servers, Sizes, Found], object]
 LOADS = (0.5, 0.8)
