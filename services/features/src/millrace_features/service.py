@@ -8,6 +8,7 @@ from millrace_common.online import OnlineWriter
 from millrace_common.service import Service
 from millrace_common.topics import RAW_DATA
 from millrace_engine.events import compile_events
+from millrace_engine.warm import compile_kernels
 from millrace_features.core.feeds import compile_feeds
 from millrace_features.handlers import Features, Online
 from millrace_features.settings import Settings
@@ -32,6 +33,7 @@ def build(host: Host, *, store: Online, entities_max: int = ENTITIES_MAX, at_a_g
 @asynccontextmanager
 async def service(settings: Settings, host: Host) -> AsyncIterator[Service]:
     """Open the online store and yield the service."""
+    compile_kernels()
     async with OnlineWriter.connect(settings.redis_url, retry_seconds_max=settings.features_redis_seconds_max) as store:
         await store.claim(await host.publisher.partitions(RAW_DATA.name))
         yield build(host, store=store, entities_max=settings.features_cache_entities_max)

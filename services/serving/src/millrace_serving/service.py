@@ -13,6 +13,7 @@ from millrace_common.metrics import SERVING_SPOOL_RECORDS
 from millrace_common.online import OnlineReader
 from millrace_common.service import Service
 from millrace_common.topics import FEATURES, PROMOTIONS
+from millrace_engine.warm import compile_kernels
 from millrace_serving.adapters.onnx import OnnxLoader
 from millrace_serving.adapters.spool import open_spool, sending
 from millrace_serving.core.counts import Counts
@@ -74,6 +75,7 @@ def _counted(counts: Counts, slots: Mapping[str, Slot], spool: Spool | None) -> 
 @asynccontextmanager
 async def service(settings: Settings, host: Host) -> AsyncIterator[Service]:
     """Open what serving stands on and yield it; answers of an earlier process are sent on."""
+    compile_kernels()
     limits = Limits(online_seconds_max=settings.serving_online_milliseconds_max / 1_000)
     artifacts = ArtifactStore.open(settings.artifacts)
     async with (
