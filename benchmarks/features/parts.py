@@ -12,6 +12,8 @@ from benchmarks.features.servers import Servers
 from benchmarks.features.sizes import Sizes
 from benchmarks.features.throughput import Run, sample
 
+from millrace_common.errors import Unavailable
+
 Found = Mapping[str, Any]
 Part = Callable[[Servers, Sizes, Found], object]
 LOADS = (0.5, 0.8)
@@ -101,7 +103,12 @@ def profiled(servers: Servers, sizes: Sizes, results: Found) -> dict[str, object
 
 
 def _sampled(servers: Servers, run: Run) -> tuple[dict[str, Any], Features]:
-    figures, answers = sample(servers, run)
+    """Make one run; one that fails is made once more, so that an hour of figures does not go with it."""
+    try:
+        figures, answers = sample(servers, run)
+    except (Unavailable, ValueError) as error:
+        print(f"  {run.workload.name}, {run.pipeline}: {run.driver} failed, and is run again: {error}", flush=True)
+        figures, answers = sample(servers, run)
     print(f"  {run.workload.name}, {run.pipeline}: {run.driver} {figures.events_per_second:,.0f} events/s", flush=True)
     return asdict(figures), answers
 

@@ -13,7 +13,7 @@ from millrace_cli.settings import environment_with
 
 DECLARED = "benchmarks.features.declared"
 Name = Literal["millrace", "faust", "quix", "quix-sliding", "raw"]
-ROW_BYTES = 700
+ROW_BYTES = 900
 """How large a row of the raw loop is, before one of ours was measured."""
 
 
