@@ -132,6 +132,7 @@ class Features:
         if found != partitions:
             raise Misconfigured(f"{feed.topic} has {found} partitions, raw-data {partitions}: create it anew")
         await self.online.claim(partitions)
+        self._ends[:] = self._ends or [0] * partitions
         self._intakes[feed.topic] = Intake(self.events, feed, partitions, self.at_a_glance)
 
     async def _take(self, at: TopicPartition, entity_type: str, committed: int | None) -> Shard:
@@ -167,6 +168,8 @@ class Features:
         """Return what a batch holds; the ends of raw-data are asked for where a copy claims to come from past them."""
         intake = self._intakes[batch.at.topic]
         known = {name: shard.table.slots for name, shard in shards.items()}
+        if batch.at.topic == RAW_DATA.name:
+            self._ends[batch.at.partition] = max(self._ends[batch.at.partition], batch.end)
         admitted = intake.admit(batch, known, self._ends)
         if admitted.has_unborn:
             self._ends[:] = await self.publisher.ends(RAW_DATA.name)

@@ -34,6 +34,7 @@ class KafkaBus:
         self.publisher = KafkaPublisher(options)
         self.settler = Settler(self, failpoints or Failpoints())
         self.standing = Standing()
+        self._reading: Logs | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,8 +55,11 @@ class KafkaBus:
     async def ends(self, topic: str) -> list[int]:
         """Return the offset that follows the last record of each partition. Raises Unavailable."""
         places = [TopicPartition(topic, n) for n in range(await self.partitions(topic))]
-        async with self._logs() as logs:
-            extents = await logs.extents(places)
+        if self._reading is not None:
+            extents = await self._reading.extents(places)
+        else:
+            async with self._logs() as logs:
+                extents = await logs.extents(places)
         return [extents[at].end for at in places]
 
     async def run(self, service: Service) -> None:
@@ -77,9 +81,11 @@ class KafkaBus:
     async def _logs(self) -> AsyncIterator[Logs]:
         logs = Logs(self.options)
         await logs.open()
+        self._reading = logs
         try:
             yield logs
         finally:
+            self._reading = None
             await logs.close()
 
     async def _follow(self, logs: Logs, followers: dict[str, list[Follower]]) -> None:

@@ -35,7 +35,7 @@ def records_of(at: TopicPartition, raws: Sequence[ConsumerRecord]) -> list[Recor
 
 def _record_of(at: TopicPartition, raw: ConsumerRecord) -> Record:
     headers = raw.headers
-    if headers and any(value is None for _, value in headers):
+    if [name for name, value in headers if value is None]:
         headers = tuple((name, value or b"") for name, value in headers)
     return Record(at.topic, at.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp * 1_000)
 
