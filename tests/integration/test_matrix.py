@@ -49,8 +49,8 @@ async def test_every_value_is_the_oracles(
 
     for i, column in enumerate(columns):
         found.append(await ran(column, f"{topic_prefix}{i}."))
-    orders = {one.name: apart(found[0].judged, one.judged) for one in found if one.name in ORDERED}
-    if whole:
-        written(judge, found, orders)
+        orders = {one.name: apart(found[0].judged, one.judged) for one in found if one.name in ORDERED}
+        if whole:
+            written(judge, found, orders)
     assert {one.name: one.judged.mismatches for one in found} == {column.name: 0 for column in columns}
     assert {name: far for name, (_, far) in orders.items()} == dict.fromkeys(orders, 0)

@@ -94,25 +94,19 @@ async def rolled_back(run: Run, feeding: asyncio.Task[None]) -> None:
         await asyncio.sleep(KILL_SECONDS)
         past = await run.world.stored()
         await asyncio.sleep(ROLLBACK_SECONDS)
+        if await run.world.stored() == past:
+            continue
         pipeline = run.world.redis.pipeline(transaction=True)
         pipeline.flushdb()
         if past:
             pipeline.mset(past)
         await pipeline.execute()
-        if feeding.done():
-            await run.world.end(signal.SIGTERM)
-            await _started(run)
-        else:
-            await _crashed(run, "rollbacks")
+        await _crashed(run, "rollbacks")
 
 
 async def _crashed(run: Run, what: str) -> None:
     assert await run.world.died() == EXIT_CRASH
     run.done[what] += 1
-    await _started(run)
-
-
-async def _started(run: Run) -> None:
     run.world.process = None
     await run.world.start()
     await run.world.ready()
