@@ -10,6 +10,7 @@ from tests.fakes.buses import (
     SECONDS_MAX,
     AnyRig,
     Killed,
+    MemoryRig,
     Store,
     numbered,
     rig_of,
@@ -208,3 +209,41 @@ async def test_positions_come_back_in_the_order_of_the_records(rig: AnyRig) -> N
             records = {(r.partition, r.offset): r.value for r in await rig.records("in")}
             assert [records[p.partition, p.offset] for p in positions] == [str(i).encode() for i in range(count)]
         assert await bus.partitions("in") == 2
+
+
+async def test_the_ends_of_a_topic_are_told(rig: AnyRig) -> None:
+    """Of each partition the offset that follows its last record, idle and while a service reads."""
+    await rig.open()
+    await rig.publish([*numbered(3, partition=0), *numbered(2, partition=1)])
+    seen: list[list[int]] = []
+
+    async with rig.process() as bus:
+        assert await bus.ends("in") == [3, 2]
+
+        async def handler(batch: Batch) -> Outcome:
+            seen.append(await bus.ends("in"))
+            return Outcome()
+
+        async with running(bus, Service("s").on("in", handler)) as task:
+            await until(lambda: len(seen) > 1, task)
+    assert all(ends == [3, 2] for ends in seen)
+
+
+async def test_a_slow_partition_does_not_hold_up_another(rig: AnyRig) -> None:
+    """Partitions are worked off side by side: one that waits for the other does not wait in vain."""
+    if isinstance(rig, MemoryRig):
+        pytest.skip("the bus in memory works one partition off after the other")
+    await rig.open()
+    await rig.publish([*numbered(3, partition=0), *numbered(2 * BATCH_RECORDS_MAX, partition=1)])
+    other, done = asyncio.Event(), Counter[int]()
+
+    async def handler(batch: Batch) -> Outcome:
+        if batch.at.partition == 0:
+            await other.wait()
+        done[batch.at.partition] += len(batch.records)
+        if done[1] == 2 * BATCH_RECORDS_MAX:
+            other.set()
+        return Outcome()
+
+    async with rig.process() as bus, running(bus, Service("s").on("in", handler)) as task:
+        await until(lambda: done[0] == 3 and done[1] == 2 * BATCH_RECORDS_MAX, task)
