@@ -6,14 +6,14 @@ without word of where it was before) the first steps are taken at a glance; what
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
 from millrace_common.errors import Parked, Refused
-from millrace_common.records import Batch, Record
+from millrace_common.records import Batch, Headers, Record
 from millrace_common.topics import EVENT_BYTES_MAX
 from millrace_engine.events import PEEK, UNDECODABLE, Contract, Events, column
 from millrace_features.core.feeds import Feed
@@ -26,6 +26,12 @@ UNBORN = "unborn-origin"
 _PLAIN_KEY_BYTES_MAX = 1_024
 _PLAIN_HEADERS_BYTES_MAX = 32 << 10
 """An event of full size with such a key and such headers is within RECORD_BYTES_MAX."""
+_ODD = frozenset({MOVED, CORRECTION})
+_TYPE, _DATASCHEMA, _VALUES = (
+    methodcaller("get", "ce_type"),
+    methodcaller("get", "ce_dataschema"),
+    methodcaller("values"),
+)
 _KEY, _VALUE, _HEADERS = attrgetter("key"), attrgetter("value"), attrgetter("headers")
 
 
@@ -117,9 +123,9 @@ class Intake:
         return list(lots.values())
 
     def _plain(self, records: Sequence[Record]) -> Lot | None:
-        """Return the lot of a whole batch without headers, all of the only class there is; None where it is none."""
-        contract, values = self._only, list(map(_VALUE, records))
-        if contract is None or None in values or any(map(_HEADERS, records)):
+        """Return the lot of a whole batch in which all are plainly of one class; None where that cannot be seen."""
+        contract, values = self._common(list(map(_HEADERS, records))), list(map(_VALUE, records))
+        if contract is None or None in values:
             return None
         longest_key = max(map(len, filter(None, map(_KEY, records))), default=0)
         if max(map(len, values)) > EVENT_BYTES_MAX or longest_key > _PLAIN_KEY_BYTES_MAX:
@@ -133,6 +139,18 @@ class Intake:
         lot = Lot.of(contract, self.feed)
         lot.places, lot.events = list(range(len(records))), events
         return lot
+
+    def _common(self, headers: Sequence[Headers]) -> Contract | None:
+        """Return the one class that the headers of all records name, or that there is where they have none."""
+        if not any(headers):
+            return self._only
+        stated = list(map(dict, headers))
+        named = set(zip(map(_TYPE, stated), map(_DATASCHEMA, stated), strict=True))
+        odd = not _ODD.isdisjoint(set[str]().union(*stated)) or list(map(len, stated)) != list(map(len, headers))
+        longest = max(map(len, map("".join, stated))) + max(map(len, map(b"".join, map(_VALUES, stated))))
+        if len(named) > 1 or odd or longest > _PLAIN_HEADERS_BYTES_MAX:
+            return None
+        return self._named.get(named.pop())
 
     def _glance(self, record: Record) -> Opened | None:
         """Return the event of a record that is plainly ordinary; None where that takes a closer look."""
@@ -153,11 +171,11 @@ class Intake:
         if not headers:
             return self._only or self._peek(value)
         stated = dict(headers)
-        if MOVED in stated or CORRECTION in stated or len(stated) != len(headers):
+        if not _ODD.isdisjoint(stated) or len(stated) != len(headers):
             return None
         if len("".join(stated)) + len(b"".join(stated.values())) > _PLAIN_HEADERS_BYTES_MAX:
             return None
-        return self._named.get((stated.get("ce_type"), stated.get("ce_dataschema")))
+        return self._named.get((_TYPE(stated), _DATASCHEMA(stated)))
 
     def _peek(self, value: bytes) -> Contract | None:
         try:
