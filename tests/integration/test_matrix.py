@@ -44,8 +44,8 @@ async def test_every_value_is_the_oracles(
         at = {"kafka_bootstrap": kafka_bootstrap, "redis_url": redis_url, "prefix": prefix}
         async with opened_world(PIPELINE, home, partitions=PARTITIONS, **at) as world:
             run = await survive(column, world, events, rate=rate, seed=SEED)
-            result = judged(judge, await world.log("raw-data"), await world.log("features"), await world.stored())
-            return Reported(column.name, result, run.done, time.monotonic() - began)
+            raw, features, store = await world.log("raw-data"), await world.log("features"), await world.stored()
+        return Reported(column.name, judged(judge, raw, features, store), run.done, time.monotonic() - began)
 
     for i, column in enumerate(columns):
         found.append(await ran(column, f"{topic_prefix}{i}."))
