@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 
-from millrace_common.bus.logs import record_of
+from millrace_common.bus.logs import records_of
 from millrace_common.codec import decode
 from millrace_common.messages import FeatureRow, Label
 from millrace_common.records import Headers, Record, TopicPartition
@@ -63,7 +63,7 @@ class Tail:
 
     async def _read(self) -> None:
         for place, raws in (await self.consumer.getmany(timeout_ms=FETCH_MS)).items():
-            self.records += [record_of(TopicPartition(self.topic, place.partition), raw) for raw in raws]
+            self.records += records_of(TopicPartition(self.topic, place.partition), raws)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from millrace.spec import Deployment
 from millrace_cli.commands.status import Report, report_of
 from millrace_cli.home import Endpoints, Home
 from millrace_common.bus import admin
-from millrace_common.bus.logs import record_of
+from millrace_common.bus.logs import records_of
 from millrace_common.records import Record, TopicPartition
 from millrace_common.topics import of_deployment
 
@@ -69,7 +69,7 @@ class World:
             at = TopicPartition(topic, place.partition)
             while await self.consumer.position(place) < end:
                 fetched = await self.consumer.getmany(place, timeout_ms=FETCH_MS)
-                found[place.partition] += [record_of(at, raw) for raw in fetched.get(place, ())]
+                found[place.partition] += records_of(at, fetched.get(place, ()))
         return found
 
     async def records(self, topic: str) -> list[Record]:
