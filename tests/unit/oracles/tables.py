@@ -44,8 +44,11 @@ class Driven:
         steps = self.table.step(self._columns(batch))
         self.offset += len(batch)
         slots = self.table.dirty()
-        for slot, encoded in zip(slots, self.table.encoded(slots), strict=True):
-            self.store[self.table.name(slot)] = encoded
+        for slot, whole, changes in zip(slots, self.table.encoded(slots), self.table.changes(slots), strict=True):
+            before = self.store.get(self.table.name(slot), [None] * len(whole))
+            stored = [patched(old, change) for old, change in zip(before, changes, strict=True)]
+            assert stored == whole, "patches come to something else than whole records"
+            self.store[self.table.name(slot)] = stored
         self.table.clean()
         verdicts = [VERDICTS[int(verdict)] for verdict in steps.verdicts]
         assert steps.values.dtype == np.float32
@@ -78,6 +81,22 @@ class Driven:
             appends_us=1_700_000_000_000_000 + offsets,
             arguments=arguments,
         )
+
+
+def patched(old: bytes | None, change: bytes | None) -> bytes | None:
+    """Return what a store holds after a change: a record, or ranges to write into the old one."""
+    if change is None or change[0] != 0xD1:
+        return change
+    assert old is not None
+    assert old[4:8] + old[8:16] == change[4:8] + change[16:24], "a patch of another record"
+    new, at = bytearray(old), 32
+    for _ in range(int.from_bytes(change[24:32], "little")):
+        length, place = int.from_bytes(change[at : at + 4], "little"), int.from_bytes(change[at + 4 : at + 8], "little")
+        new[place : place + length] = change[at + 8 : at + 8 + length]
+        at += 8 + length
+    assert at == len(change)
+    assert len(new) == len(old)
+    return bytes(new)
 
 
 def expected(oracles: dict[str, Oracle], plan: EntityPlan, batch: Sequence[Logged]) -> list[tuple[str, Rows]]:

@@ -1,5 +1,6 @@
 """The online store in memory: the writer and the reader of backtests and tests, with the same guards."""
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from millrace_common.online.standing import Standings
 from millrace_common.slots import (
     FORMAT,
     META_KEY,
+    PATCH,
     Cursor,
     CursorRecord,
     Held,
@@ -68,7 +70,9 @@ class MemoryOnline:
         await self.check(slot)
         for key, value in values.items():
             old = self.held.get(key)
-            if old is None or old[4:8] != value[4:8] or _offset(value) > _offset(old):
+            if value[0] == PATCH:
+                self.held[key] = _patched(slot, key, old or b"", value)
+            elif old is None or old[4:8] != value[4:8] or _offset(value) > _offset(old):
                 self.held[key] = value
         whole = CursorRecord.decode(self._left[slot]).whole
         record = CursorRecord.of(slot, cursor, self._token(), whole, self._partitions).encode()
@@ -100,3 +104,17 @@ class MemoryOnline:
 
 def _offset(value: bytes) -> int:
     return int.from_bytes(value[8:16], "little", signed=True)
+
+
+def _patched(slot: Slot, key: str, old: bytes, patch: bytes) -> bytes:
+    """Return a value with its changes; the same value where it has them. Raises Fenced where it is another one."""
+    if old[4:16] == patch[4:16]:
+        return old
+    if old[4:16] != patch[4:8] + patch[16:24]:
+        raise Fenced(f"{key} is not as it was left in {slot.cursor_key}")
+    new, at = bytearray(old), 32
+    for _ in range(int.from_bytes(patch[24:32], "little")):
+        length, place = struct.unpack_from("<II", patch, at)
+        new[place : place + length] = patch[at + 8 : at + 8 + length]
+        at += 8 + length
+    return bytes(new)

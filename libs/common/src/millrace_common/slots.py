@@ -13,6 +13,11 @@ from millrace_common.keys import redis_id
 from millrace_common.topics import DAY_MS, RAW_DATA
 
 META_KEY = "fs:meta"
+PATCH = 0xD1
+"""The first byte of what changes ranges of a value instead of replacing it: after it 3 bytes that say nothing, its set,
+its offset, the offset of the value that it changes, how many ranges (8 bytes each); of each range length and place (4
+bytes each), then its bytes.
+"""
 FORMAT = 1
 IDLE_DAYS = 7
 KEYS_PER_WRITE = 1_000

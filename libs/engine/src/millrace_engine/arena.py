@@ -5,14 +5,19 @@ from typing import NamedTuple
 import numpy as np
 
 from millrace_engine.jit import borrowed, kernel, leaf
-from millrace_engine.layout import CELLS, Layout
+from millrace_engine.layout import CELLS, NEVER_US, Layout
 from millrace_engine.partials import Table
 from millrace_engine.sketches import Cells, cells_of, lent_cells
 
 NO_BLOCK = -1
-OFFSET, APPENDED_US, DIRTY, BLOCKS = range(4)
+OFFSET, APPENDED_US, DIRTY, STORED, STORED_US, BLOCKS = range(6)
 """Columns of a slot: the source offset it stands at, when that was appended, whether it has changed since it was
-stored; from BLOCKS on, for each group and event type, where its block lies and of which class it is."""
+stored, offset and append time of when it was; from BLOCKS on, for each group and event type, where its block lies, of
+which class it is, and since when it differs from what is stored (of a group: the time of the first event that went into
+a tile; of a type: the number of ids there)."""
+PLACE_COLUMNS = 3
+ALL_DIFFERS = NEVER_US
+"""Since when: nothing of the block is stored as it lies."""
 
 
 class Arena(NamedTuple):
@@ -36,8 +41,9 @@ def arena_of(layout: Layout, *, cells: int, slots: int) -> Arena:
 
 
 def _slots(layout: Layout, n: int) -> Table:
-    slots = np.full((n, BLOCKS + 2 * len(layout.first_class)), NO_BLOCK, dtype=np.int64)
+    slots = np.full((n, BLOCKS + PLACE_COLUMNS * len(layout.first_class)), NO_BLOCK, dtype=np.int64)
     slots[:, APPENDED_US : DIRTY + 1] = 0
+    slots[:, BLOCKS + 2 :: PLACE_COLUMNS] = ALL_DIFFERS
     return slots
 
 
@@ -83,13 +89,25 @@ def is_full(layout: Layout, arena: Arena) -> bool:
 @leaf
 def block_of(arena: Arena, slot: int, place: int) -> int:
     """Return where the block of a group or event type lies, or NO_BLOCK."""
-    return arena.slots[slot, BLOCKS + 2 * place]
+    return arena.slots[slot, BLOCKS + PLACE_COLUMNS * place]
 
 
 @leaf
 def class_of(arena: Arena, slot: int, place: int) -> int:
     """Return of which class the block of a group or event type is."""
-    return arena.slots[slot, BLOCKS + 2 * place + 1]
+    return arena.slots[slot, BLOCKS + PLACE_COLUMNS * place + 1]
+
+
+@leaf
+def differs_since(arena: Arena, slot: int, place: int) -> int:
+    """Return since when a block differs from what is stored."""
+    return arena.slots[slot, BLOCKS + PLACE_COLUMNS * place + 2]
+
+
+@leaf
+def set_differs_since(arena: Arena, slot: int, place: int, since: int) -> None:
+    """Note since when a block differs from what is stored."""
+    arena.slots[slot, BLOCKS + PLACE_COLUMNS * place + 2] = since
 
 
 @kernel
@@ -101,8 +119,9 @@ def take(layout: Layout, arena: Arena, slot: int, place: int, class_: int) -> in
         arena.free[-1, 0] += layout.blocks[class_, CELLS]
     else:
         arena.free[class_, 0] = arena.cells.ints[at]
-    arena.slots[slot, BLOCKS + 2 * place] = at
-    arena.slots[slot, BLOCKS + 2 * place + 1] = class_
+    arena.slots[slot, BLOCKS + PLACE_COLUMNS * place] = at
+    arena.slots[slot, BLOCKS + PLACE_COLUMNS * place + 1] = class_
+    set_differs_since(arena, slot, place, ALL_DIFFERS)
     return at
 
 
@@ -116,10 +135,10 @@ def give_back(arena: Arena, at: int, class_: int) -> None:
 @kernel
 def forget(arena: Arena, slot: int) -> None:
     """Free a slot: it is empty then."""
-    for place in range((arena.slots.shape[1] - BLOCKS) // 2):
+    for place in range((arena.slots.shape[1] - BLOCKS) // PLACE_COLUMNS):
         if block_of(arena, slot, place) != NO_BLOCK:
             give_back(arena, block_of(arena, slot, place), class_of(arena, slot, place))
-            arena.slots[slot, BLOCKS + 2 * place] = NO_BLOCK
-    arena.slots[slot, OFFSET] = -1
+            arena.slots[slot, BLOCKS + PLACE_COLUMNS * place] = NO_BLOCK
+    arena.slots[slot, OFFSET] = arena.slots[slot, STORED] = -1
     arena.slots[slot, APPENDED_US] = 0
     arena.slots[slot, DIRTY] = 0

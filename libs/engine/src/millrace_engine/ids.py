@@ -2,13 +2,15 @@
 
 An id is remembered for `dedupe_us` behind the newest event of its type, and only among the last 1,024 of that type: the
 count bounds the memory of a busy entity (16 KiB), the time that of a quiet one. A duplicate that comes later than
-`dedupe_us` is late anyway, as long as lateness is the shorter of the two. A block holds [newest event time, n, place of
-the oldest] and then (digest, event time) around a circle.
+`dedupe_us` is late anyway, as long as lateness is the shorter of the two.
+
+A block holds [newest event time, how many are remembered, how many ever were] and then (digest, event time) around a
+circle: the i-th ever lies at i modulo its size.
 """
 
 from millrace_engine.arena import NO_BLOCK, Arena, block_of, class_of, give_back, take
 from millrace_engine.jit import kernel, leaf
-from millrace_engine.layout import CAPACITY, DEDUPE_US, IDS_MAX, NEVER_US, Layout
+from millrace_engine.layout import CAPACITY, CELLS, DEDUPE_US, IDS_MAX, NEVER_US, Layout
 
 ENTRIES = 3
 """Where the entries of a block begin."""
@@ -22,6 +24,12 @@ def newest_us(arena: Arena, slot: int, place: int) -> int:
 
 
 @leaf
+def entry_of(at: int, ever: int, capacity: int) -> int:
+    """Return the cell at which the id lies that is the `ever`-th of its block."""
+    return at + ENTRIES + 2 * (ever % capacity)
+
+
+@leaf
 def holds(layout: Layout, arena: Arena, slot: int, kind: int, digest: int) -> bool:
     """Say whether an id was counted and is still remembered."""
     place = len(layout.groups) + kind
@@ -30,10 +38,9 @@ def holds(layout: Layout, arena: Arena, slot: int, kind: int, digest: int) -> bo
         return False
     ints = arena.cells.ints
     capacity = layout.blocks[class_of(arena, slot, place), CAPACITY]
-    n, head = ints[at + 1], ints[at + 2]
     oldest_us = ints[at] - layout.kinds[kind, DEDUPE_US]
-    for i in range(n - 1, -1, -1):
-        entry = at + ENTRIES + 2 * ((head + i) % capacity)
+    for ever in range(ints[at + 2] - 1, ints[at + 2] - ints[at + 1] - 1, -1):
+        entry = entry_of(at, ever, capacity)
         if ints[entry] == digest and ints[entry + 1] >= oldest_us:
             return True
     return False
@@ -44,21 +51,27 @@ def remember(layout: Layout, arena: Arena, slot: int, kind: int, event: tuple[in
     """Enter (digest, event time) as the newest of the log, and forget what has left the horizon."""
     place = len(layout.groups) + kind
     if block_of(arena, slot, place) == NO_BLOCK:
-        at = take(layout, arena, slot, place, layout.first_class[place])
+        at = _blank(layout, arena, slot, place, layout.first_class[place])
         arena.cells.ints[at] = event[1]
-        arena.cells.ints[at + 1] = 0
-        arena.cells.ints[at + 2] = 0
     ints = arena.cells.ints
     at = _roomy(layout, arena, slot, place)
     capacity = layout.blocks[class_of(arena, slot, place), CAPACITY]
-    entry = at + ENTRIES + 2 * ((ints[at + 2] + ints[at + 1]) % capacity)
+    entry = entry_of(at, ints[at + 2], capacity)
     ints[entry], ints[entry + 1] = event
-    ints[at + 1] += 1
     ints[at] = max(ints[at], event[1])
+    ints[at + 1] += 1
+    ints[at + 2] += 1
     oldest_us = ints[at] - layout.kinds[kind, DEDUPE_US]
-    while ints[at + 1] > 0 and ints[at + ENTRIES + 2 * ints[at + 2] + 1] < oldest_us:
-        ints[at + 2] = (ints[at + 2] + 1) % capacity
+    while ints[at + 1] > 0 and ints[entry_of(at, ints[at + 2] - ints[at + 1], capacity) + 1] < oldest_us:
         ints[at + 1] -= 1
+
+
+@kernel
+def _blank(layout: Layout, arena: Arena, slot: int, place: int, class_: int) -> int:
+    """Give a slot a block in which all is 0: bytes that are stored say what is known, and nothing else."""
+    at = take(layout, arena, slot, place, class_)
+    arena.cells.ints[at : at + layout.blocks[class_, CELLS]] = 0
+    return at
 
 
 @kernel
@@ -69,14 +82,12 @@ def _roomy(layout: Layout, arena: Arena, slot: int, place: int) -> int:
     if ints[at + 1] < capacity:
         return at
     if capacity == IDS_MAX:
-        ints[at + 2] = (ints[at + 2] + 1) % capacity
         ints[at + 1] -= 1
         return at
-    to = take(layout, arena, slot, place, class_ + 1)
-    ints[to], ints[to + 1], ints[to + 2] = ints[at], ints[at + 1], 0
-    for i in range(capacity):
-        entry = at + ENTRIES + 2 * ((ints[at + 2] + i) % capacity)
-        ints[to + ENTRIES + 2 * i] = ints[entry]
-        ints[to + ENTRIES + 2 * i + 1] = ints[entry + 1]
+    to = _blank(layout, arena, slot, place, class_ + 1)
+    ints[to : to + ENTRIES] = ints[at : at + ENTRIES]
+    for ever in range(ints[at + 2] - ints[at + 1], ints[at + 2]):
+        old, new = entry_of(at, ever, capacity), entry_of(to, ever, layout.blocks[class_ + 1, CAPACITY])
+        ints[new], ints[new + 1] = ints[old], ints[old + 1]
     give_back(arena, at, class_)
     return to

@@ -24,7 +24,7 @@ IDS_MAX = 1_024
 NEVER_US = -(1 << 62)
 ALWAYS_US = 1 << 62
 RING_CAPACITIES = (4, 16, RING + 1)
-IDS_CAPACITIES = (4, 16, 64, 256, IDS_MAX)
+IDS_CAPACITIES = (4, 8, 16, 32, 64, 128, 256, 512, IDS_MAX)
 HOT = len(RING_CAPACITIES)
 """The class of a group's block that has tiles, after those of its rings."""
 

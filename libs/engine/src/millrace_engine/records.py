@@ -7,19 +7,24 @@ from numpy.typing import NDArray
 
 from millrace_engine import ids
 from millrace_engine.arena import (
+    ALL_DIFFERS,
     APPENDED_US,
     NO_BLOCK,
     OFFSET,
+    STORED,
+    STORED_US,
     Arena,
     block_of,
     class_of,
     is_full,
     lent_arena,
     lent_layout,
+    set_differs_since,
     take,
 )
 from millrace_engine.jit import borrowed, kernel
 from millrace_engine.layout import (
+    ALWAYS_US,
     CAPACITY,
     END_FEATURE,
     FIRST_FEATURE,
@@ -29,6 +34,7 @@ from millrace_engine.layout import (
     KIND,
     LATENESS_US,
     NEVER_US,
+    RING,
     RING_CAPACITIES,
     VECTOR_CELLS,
     WORD,
@@ -40,6 +46,8 @@ from millrace_engine.sketches import Cells, lent_cells
 from millrace_engine.windows import Asked, fresh_until_us, group_values
 
 IDS_HEADER_CELLS = 3
+TYPE_CELLS = 4
+"""Of each event type in an id horizon: newest event time, ids remembered, ids ever, size of the circle that follows."""
 
 
 class Stored(NamedTuple):
@@ -54,7 +62,8 @@ class Stored(NamedTuple):
 
 
 @kernel
-def _lent(stored: Stored) -> Stored:
+def lent_stored(stored: Stored) -> Stored:
+    """Return the same records for the time of a call."""
     return Stored(borrowed(stored.ints), borrowed(stored.first), borrowed(stored.cells))
 
 
@@ -62,54 +71,65 @@ def _lent(stored: Stored) -> Stored:
 def sizes(layout: Layout, arena: Arena, slots: Int64s, cells: NDArray[np.int64]) -> None:
     """Write how many cells each record of the slots takes."""
     layout, arena = lent_layout(layout), lent_arena(arena)
-    groups, kinds = len(layout.groups), len(layout.kinds)
     for s in range(len(slots)):
-        n = IDS_HEADER_CELLS + 2 * kinds
-        for kind in range(kinds):
-            at = block_of(arena, slots[s], groups + kind)
-            n += 0 if at == NO_BLOCK else 2 * arena.cells.ints[at + 1]
-        cells[s, 0] = n
-        for group in range(groups):
-            cells[s, 1 + group] = 0
-            if block_of(arena, slots[s], group) != NO_BLOCK:
-                place = place_of(layout, arena, slots[s], group)
-                cells[s, 1 + group] = place.ring - place.at + place.n * place.stride
+        cells[s, 0] = ids_cells(layout, arena, slots[s])
+        for group in range(len(layout.groups)):
+            cells[s, 1 + group] = group_cells(layout, arena, slots[s], group)
+
+
+@kernel
+def ids_cells(layout: Layout, arena: Arena, slot: int) -> int:
+    """Return how many cells an id horizon takes."""
+    groups, kinds = len(layout.groups), len(layout.kinds)
+    n = IDS_HEADER_CELLS + TYPE_CELLS * kinds
+    for kind in range(kinds):
+        if block_of(arena, slot, groups + kind) != NO_BLOCK:
+            n += 2 * layout.blocks[class_of(arena, slot, groups + kind), CAPACITY]
+    return n
+
+
+@kernel
+def group_cells(layout: Layout, arena: Arena, slot: int, group: int) -> int:
+    """Return how many cells a group's value takes; 0: it has none."""
+    if block_of(arena, slot, group) == NO_BLOCK:
+        return 0
+    place = place_of(layout, arena, slot, group)
+    return place.ring - place.at + place.n * place.stride
 
 
 @kernel
 def seal_all(layout: Layout, arena: Arena, slots: Int64s, word: int, stored: Stored, scratch: Cells) -> None:
     """Write the records of the slots. `word` is the first cell of an id horizon."""
-    layout, arena, scratch, stored = lent_layout(layout), lent_arena(arena), lent_cells(scratch), _lent(stored)
+    layout, arena, scratch, stored = lent_layout(layout), lent_arena(arena), lent_cells(scratch), lent_stored(stored)
     for s in range(len(slots)):
-        _seal_ids(layout, arena, slots[s], word, stored.ints[stored.first[s, 0] :])
+        seal_ids(layout, arena, slots[s], word, stored.ints[stored.first[s, 0] :])
         for group in range(len(layout.groups)):
             if stored.cells[s, 1 + group] > 0:
-                _seal_group(layout, arena, slots[s], group, scratch)
+                seal_group(layout, arena, slots[s], group, scratch)
                 at, to, n = block_of(arena, slots[s], group), stored.first[s, 1 + group], stored.cells[s, 1 + group]
                 stored.ints[to : to + n] = arena.cells.ints[at : at + n]
 
 
 @kernel
-def _seal_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s) -> None:
-    groups, kinds, ints = len(layout.groups), len(layout.kinds), arena.cells.ints
+def seal_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s) -> None:
+    """Write an entity's id horizon."""
+    groups, ints = len(layout.groups), arena.cells.ints
     out[0], out[1], out[2] = word, arena.slots[slot, OFFSET], arena.slots[slot, APPENDED_US]
-    to = IDS_HEADER_CELLS + 2 * kinds
-    for kind in range(kinds):
-        place = groups + kind
-        at = block_of(arena, slot, place)
-        out[IDS_HEADER_CELLS + 2 * kind] = ids.newest_us(arena, slot, place)
-        out[IDS_HEADER_CELLS + 2 * kind + 1] = 0
+    to = IDS_HEADER_CELLS
+    for kind in range(len(layout.kinds)):
+        at, capacity = block_of(arena, slot, groups + kind), 0
+        out[to], out[to + 1], out[to + 2] = NEVER_US, 0, 0
         if at != NO_BLOCK:
-            capacity = layout.blocks[class_of(arena, slot, place), CAPACITY]
-            out[IDS_HEADER_CELLS + 2 * kind + 1] = ints[at + 1]
-            for i in range(ints[at + 1]):
-                entry = at + ids.ENTRIES + 2 * ((ints[at + 2] + i) % capacity)
-                out[to], out[to + 1] = ints[entry], ints[entry + 1]
-                to += 2
+            capacity = layout.blocks[class_of(arena, slot, groups + kind), CAPACITY]
+            out[to : to + ids.ENTRIES] = ints[at : at + ids.ENTRIES]
+            entries = at + ids.ENTRIES
+            out[to + TYPE_CELLS : to + TYPE_CELLS + 2 * capacity] = ints[entries : entries + 2 * capacity]
+        out[to + 3] = capacity
+        to += TYPE_CELLS + 2 * capacity
 
 
 @kernel
-def _seal_group(layout: Layout, arena: Arena, slot: int, group: int, scratch: Cells) -> None:
+def seal_group(layout: Layout, arena: Arena, slot: int, group: int, scratch: Cells) -> None:
     """Write the header and the vector as they stand right after the newest event."""
     groups, at, ints = layout.groups, block_of(arena, slot, group), arena.cells.ints
     newest_us = ids.newest_us(arena, slot, len(groups) + groups[group, KIND])
@@ -129,7 +149,7 @@ def _seal_group(layout: Layout, arena: Arena, slot: int, group: int, scratch: Ce
 @kernel
 def load_all(layout: Layout, arena: Arena, slots: Int64s, stored: Stored, first: int) -> int:
     """Take records into empty slots from the `first` on; return the first that was not: the arena must be larger."""
-    layout, arena, stored = lent_layout(layout), lent_arena(arena), _lent(stored)
+    layout, arena, stored = lent_layout(layout), lent_arena(arena), lent_stored(stored)
     for s in range(first, len(slots)):
         if is_full(layout, arena):
             return s
@@ -147,17 +167,19 @@ def load_all(layout: Layout, arena: Arena, slots: Int64s, stored: Stored, first:
 def _load_ids(layout: Layout, arena: Arena, slot: int, record: Int64s) -> None:
     groups, kinds = len(layout.groups), len(layout.kinds)
     arena.slots[slot, OFFSET], arena.slots[slot, APPENDED_US] = record[1], record[2]
-    at = IDS_HEADER_CELLS + 2 * kinds
+    arena.slots[slot, STORED], arena.slots[slot, STORED_US] = record[1], record[2]
+    at = IDS_HEADER_CELLS
     for kind in range(kinds):
-        newest_us, n = record[IDS_HEADER_CELLS + 2 * kind], record[IDS_HEADER_CELLS + 2 * kind + 1]
-        if newest_us != NEVER_US:
+        capacity = record[at + 3]
+        if capacity > 0:
             place = groups + kind
-            class_ = layout.first_class[place] + _class_for(n, IDS_CAPACITIES)
+            class_ = layout.first_class[place] + _class_for(capacity, IDS_CAPACITIES)
             to = take(layout, arena, slot, place, class_)
-            ints = arena.cells.ints
-            ints[to], ints[to + 1], ints[to + 2] = newest_us, n, 0
-            ints[to + ids.ENTRIES : to + ids.ENTRIES + 2 * n] = record[at : at + 2 * n]
-            at += 2 * n
+            ints, entries = arena.cells.ints, to + ids.ENTRIES
+            ints[to:entries] = record[at : at + ids.ENTRIES]
+            ints[entries : entries + 2 * capacity] = record[at + TYPE_CELLS : at + TYPE_CELLS + 2 * capacity]
+            set_differs_since(arena, slot, place, record[at + 2])
+        at += TYPE_CELLS + 2 * capacity
 
 
 @kernel
@@ -176,3 +198,10 @@ def _load_group(layout: Layout, arena: Arena, slot: int, group: int, record: Int
     at = take(layout, arena, slot, group, layout.first_class[group] + class_)
     arena.cells.ints[at : at + len(record)] = record
     set_length(layout, arena.cells, at, n)
+    set_differs_since(arena, slot, group, since_stored(arena.cells.ints, at))
+
+
+@kernel
+def since_stored(ints: Int64s, at: int) -> int:
+    """Return since when a stored value differs: one with tiles and a full ring keeps its length, others do not."""
+    return ALWAYS_US if ints[at + 7] > 0 and ints[at + 2] >> 32 == RING else ALL_DIFFERS

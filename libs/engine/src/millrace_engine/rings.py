@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from millrace_engine.arena import NO_BLOCK, Arena, block_of, class_of, give_back, take
+from millrace_engine.arena import NO_BLOCK, Arena, block_of, class_of, differs_since, give_back, set_differs_since, take
 from millrace_engine.jit import kernel
 from millrace_engine.layout import (
     ALL_TILE_CELLS,
@@ -131,6 +131,8 @@ def _overflow(layout: Layout, arena: Arena, slot: int, group: int, newest_us: in
                 _move(layout, arena, slot, group, layout.first_class[group] + HOT)
                 place = place_of(layout, arena, slot, group)
             _into_tile(layout, arena.cells, Asked(group, place.at, 0, False), w, place.ring)
+            since = differs_since(arena, slot, group)
+            set_differs_since(arena, slot, group, min(since, time_us))
     drop(layout, arena.cells, place, 0, 1)
 
 

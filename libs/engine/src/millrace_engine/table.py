@@ -1,23 +1,26 @@
 """The entities of one type and partition that a process has in memory: loaded, stepped, stored, forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millrace_engine import ids
-from millrace_engine.arena import APPENDED_US, DIRTY, OFFSET, arena_of, forget, is_full, with_cells, with_slots
+from millrace_engine.arena import APPENDED_US, DIRTY, OFFSET, Arena, arena_of, forget, is_full, with_cells, with_slots
 from millrace_engine.entity import EntityPlan
 from millrace_engine.groups import scratch
-from millrace_engine.layout import HEADER_CELLS, Int64s
-from millrace_engine.records import IDS_HEADER_CELLS, Stored, load_all, seal_all, sizes
+from millrace_engine.layout import IDS_CAPACITIES, Int64s, Layout
+from millrace_engine.patches import mark_stored, seal_changes
+from millrace_engine.records import IDS_HEADER_CELLS, TYPE_CELLS, Stored, load_all, seal_all, sizes
 from millrace_engine.rings import holds, retract
+from millrace_engine.sketches import Cells
 from millrace_engine.steps import APPLIED, COUNTED, LATE, EventColumns, Steps, count_again, step_all
 from millrace_engine.values import IDS_MAGIC, Unreadable
 
 SLOTS_MIN = 1_024
 GROWTH = 1.5
+Seal = Callable[[Layout, Arena, Int64s, int, Stored, Cells], None]
 Records = Sequence[bytes | None]
 """An entity's id horizon, then the value of each group in the plan's order."""
 
@@ -69,7 +72,7 @@ class EntityTable:
 
     def clean(self) -> None:
         """Take what has changed as stored."""
-        self._arena.slots[:, DIRTY] = 0
+        mark_stored(self._layout, self._arena)
 
     def name(self, slot: int) -> str:
         """Return which entity has a slot."""
@@ -77,21 +80,24 @@ class EntityTable:
 
     def encoded(self, slots: NDArray[np.int64]) -> list[list[bytes | None]]:
         """Return the records of entities by their slots; a group whose event never happened has none."""
+        return self._sealed(slots, seal_all)
+
+    def changes(self, slots: NDArray[np.int64]) -> list[list[bytes | None]]:
+        """Return the same where an entity has changed much, else patches of what was stored (values.PATCH_MAGIC)."""
+        return self._sealed(slots, seal_changes)
+
+    def _sealed(self, slots: NDArray[np.int64], seal: Seal) -> list[list[bytes | None]]:
         cells = np.zeros((len(slots), 1 + len(self.plan.groups)), dtype=np.int64)
         sizes(self._layout, self._arena, slots, cells)
         ends = np.cumsum(cells.ravel()).reshape(cells.shape)
-        out = np.empty(int(cells.sum()), dtype=np.int64)
+        stored = Stored(np.empty(int(cells.sum()), dtype=np.int64), ends - cells, cells)
         word = int.from_bytes(self.plan.ids_word, "little", signed=True)
-        seal_all(self._layout, self._arena, slots, word, Stored(out, ends - cells, cells), self._scratch)
-        data, at = out.tobytes(), 0
-        rows: list[list[bytes | None]] = []
-        for lengths in cells.tolist():
-            row: list[bytes | None] = []
-            for length in lengths:
-                row.append(data[at : at + 8 * length] if length else None)
-                at += 8 * length
-            rows.append(row)
-        return rows
+        seal(self._layout, self._arena, slots, word, stored, self._scratch)
+        data = stored.ints.tobytes()
+        return [
+            [data[8 * at : 8 * (at + n)] if n else None for at, n in zip(of_firsts, of_cells, strict=True)]
+            for of_firsts, of_cells in zip(stored.first.tolist(), stored.cells.tolist(), strict=True)
+        ]
 
     def retract(self, slot: int, group: int, digest: int) -> bool:
         """Take an event out of a group by the digest of its id; False: it is not held as it came any more."""
@@ -167,10 +173,16 @@ class EntityTable:
         return records
 
     def _ids_bytes(self, ids: bytes) -> int:
-        """Return how long an id horizon is that begins like this one."""
-        kinds = len(self.plan.events)
-        head = np.frombuffer(ids[: 8 * (IDS_HEADER_CELLS + 2 * kinds)], dtype=np.int64)
-        return 8 * (IDS_HEADER_CELLS + 2 * kinds + 2 * int(head[IDS_HEADER_CELLS + 1 :: 2].sum()))
+        """Return how long an id horizon is that says of itself what this one says; 0: no horizon says that."""
+        at = IDS_HEADER_CELLS
+        for _ in self.plan.events:
+            if len(ids) < 8 * (at + TYPE_CELLS):
+                return 0
+            n, ever, capacity = np.frombuffer(ids, dtype=np.int64, count=3, offset=8 * (at + 1)).tolist()
+            if capacity not in (0, *IDS_CAPACITIES) or not 0 <= n <= min(capacity, ever):
+                return 0
+            at += TYPE_CELLS + 2 * capacity
+        return 8 * at
 
     def _stored(self, entities: Sequence[Records]) -> Stored:
         shape = (len(entities), 1 + len(self.plan.groups))
@@ -178,6 +190,3 @@ class EntityTable:
         cells = np.array([len(record) // 8 for record in records], dtype=np.int64).reshape(shape)
         ints = np.frombuffer(b"".join(records) or bytes(8), dtype=np.int64).copy()
         return Stored(ints, np.cumsum(cells.ravel()).reshape(shape) - cells, cells)
-
-
-__all__ = ["HEADER_CELLS", "EntityTable", "EventColumns", "Steps"]

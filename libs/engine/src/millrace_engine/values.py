@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 GROUP_MAGIC = 0xF5
 IDS_MAGIC = 0xF6
+PATCH_MAGIC = 0xD1
+"""Of what is written into a stored record: [word, offset, offset of the record it changes, n of ranges], then of each
+range [place << 32 | length, in bytes] and its cells."""
 FORMAT = 2
 COPIES = 1
 """Flag: computed from copies on `raw-data.by-<entity type>`, not from raw-data."""

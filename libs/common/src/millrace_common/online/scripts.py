@@ -18,7 +18,16 @@ return redis.call('MGET', unpack(KEYS, 2))
 # KEYS: cursor record, values. ARGV: the record as left, the record to leave, how long values live ('' for ever),
 # values. Bytes 4-8 of a value name its set of groups, bytes 8-16 its source offset: within a set only newer offsets
 # overwrite. Repeating a call changes nothing. All values of a call expire at one moment; the cursor record never does.
+# A patch (first byte 0xD1) changes ranges of the value whose source offset its bytes 16-24 name, and of no other.
 WRITE = b"""
+local function patch(key, new)
+  local at = 33
+  for _ = 1, (struct.unpack('<i8', new, 25)) do
+    local length, place = struct.unpack('<I4I4', new, at)
+    redis.call('SETRANGE', key, place, string.sub(new, at + 8, at + 7 + length))
+    at = at + 8 + length
+  end
+end
 local held = redis.call('GET', KEYS[1]) or ''
 if held == ARGV[2] then return 1 end
 if held ~= ARGV[1] then return 0 end
@@ -30,7 +39,13 @@ end
 for i = 2, #KEYS do
   local new = ARGV[i + 2]
   local old = redis.call('GETRANGE', KEYS[i], 4, 15)
-  if #old < 12 or string.sub(old, 1, 4) ~= string.sub(new, 5, 8)
+  if string.byte(new, 1) == 0xD1 then
+    if old ~= string.sub(new, 5, 16) then
+      if old ~= string.sub(new, 5, 8) .. string.sub(new, 17, 24) then return 0 end
+      patch(KEYS[i], new)
+      if until_ms then redis.call('PEXPIREAT', KEYS[i], until_ms) end
+    end
+  elseif #old < 12 or string.sub(old, 1, 4) ~= string.sub(new, 5, 8)
      or struct.unpack('<i8', new, 9) > struct.unpack('<i8', old, 5) then
     if until_ms then
       redis.call('SET', KEYS[i], new, 'PXAT', until_ms)

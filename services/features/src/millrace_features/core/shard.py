@@ -166,7 +166,7 @@ class Shard:
 
     def _encoded(self, slots: NDArray[np.int64]) -> Mapping[str, bytes]:
         values: dict[str, bytes] = {}
-        for slot, encoded in zip(slots.tolist(), self.table.encoded(slots), strict=True):
+        for slot, encoded in zip(slots.tolist(), self.table.changes(slots), strict=True):
             for key, value in zip(self.keys(self.table.name(slot)), encoded, strict=True):
                 if value is not None:
                     values[key] = value

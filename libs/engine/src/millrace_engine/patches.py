@@ -1,0 +1,217 @@
+"""What has changed of a busy entity since it was stored: a few ranges instead of its whole records.
+
+The id horizon of a busy entity takes 16 KiB and its tiles as much again, of which an event touches a few hundred bytes.
+A patch names the source offset of the record it changes (values.py has the layout); the store takes it for that record
+alone.
+"""
+
+import numpy as np
+
+from millrace_engine import ids
+from millrace_engine.arena import (
+    ALL_DIFFERS,
+    APPENDED_US,
+    DIRTY,
+    NO_BLOCK,
+    OFFSET,
+    STORED,
+    STORED_US,
+    Arena,
+    block_of,
+    class_of,
+    differs_since,
+    lent_arena,
+    lent_layout,
+    set_differs_since,
+)
+from millrace_engine.jit import kernel
+from millrace_engine.layout import (
+    ALWAYS_US,
+    CAPACITY,
+    END_WINDOW,
+    FIRST_CELL,
+    FIRST_WINDOW,
+    HEADER_CELLS,
+    RING,
+    TILE_CELLS,
+    TILE_US,
+    TILES,
+    VECTOR_CELLS,
+    WORD,
+    Int64s,
+    Layout,
+)
+from millrace_engine.records import (
+    IDS_HEADER_CELLS,
+    TYPE_CELLS,
+    Stored,
+    group_cells,
+    ids_cells,
+    lent_stored,
+    seal_group,
+    seal_ids,
+    since_stored,
+)
+from millrace_engine.rings import place_of
+from millrace_engine.sketches import Cells, lent_cells
+from millrace_engine.values import PATCH_MAGIC
+
+HEAD_CELLS = 4
+WORTH_CELLS = 96
+"""Records of fewer cells are written whole."""
+AGE_US_MAX = 3_600_000_000
+"""A record that was stored longer ago is written whole: it may have expired."""
+
+
+@kernel
+def seal_changes(layout: Layout, arena: Arena, slots: Int64s, word: int, stored: Stored, scratch: Cells) -> None:
+    """Write records of the slots, or patches; `stored.first` and `stored.cells` say where each lies afterwards."""
+    layout, arena, scratch, stored = lent_layout(layout), lent_arena(arena), lent_cells(scratch), lent_stored(stored)
+    to = 0
+    for s in range(len(slots)):
+        stored.first[s, 0] = to
+        stored.cells[s, 0] = _changed_ids(layout, arena, slots[s], word, stored.ints[to:])
+        to += stored.cells[s, 0]
+        for group in range(len(layout.groups)):
+            stored.first[s, 1 + group] = to
+            stored.cells[s, 1 + group] = _changed_group(layout, arena, slots[s], group, stored.ints[to:], scratch)
+            to += stored.cells[s, 1 + group]
+
+
+@kernel
+def mark_stored(layout: Layout, arena: Arena) -> None:
+    """Take everything that has changed as stored."""
+    layout, arena = lent_layout(layout), lent_arena(arena)
+    groups = len(layout.groups)
+    for slot in range(len(arena.slots)):
+        if arena.slots[slot, DIRTY] == 1:
+            arena.slots[slot, DIRTY] = 0
+            arena.slots[slot, STORED] = arena.slots[slot, OFFSET]
+            arena.slots[slot, STORED_US] = arena.slots[slot, APPENDED_US]
+            for place in range(groups + len(layout.kinds)):
+                at = block_of(arena, slot, place)
+                if at != NO_BLOCK:
+                    since = since_stored(arena.cells.ints, at) if place < groups else arena.cells.ints[at + 2]
+                    set_differs_since(arena, slot, place, since)
+
+
+@kernel
+def _is_known(arena: Arena, slot: int) -> bool:
+    """Say whether the store surely holds what was stored last."""
+    return arena.slots[slot, STORED] >= 0 and arena.slots[slot, APPENDED_US] - arena.slots[slot, STORED_US] < AGE_US_MAX
+
+
+@kernel
+def _head(arena: Arena, slot: int, word: int, out: Int64s) -> None:
+    out[0] = (word & ~0xFF) | PATCH_MAGIC
+    out[1], out[2], out[3] = arena.slots[slot, OFFSET], arena.slots[slot, STORED], 0
+
+
+@kernel
+def _range(out: Int64s, to: int, place: int, cells: Int64s) -> int:
+    """Write a range of a record that begins at the cell `place`; return where the next one is written."""
+    out[3] += 1
+    out[to] = ((8 * place) << 32) | (8 * len(cells))
+    out[to + 1 : to + 1 + len(cells)] = cells
+    return to + 1 + len(cells)
+
+
+# --- the id horizon --------------------------------------------------------------------------------------------------
+@kernel
+def _changed_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s) -> int:
+    whole = ids_cells(layout, arena, slot)
+    if whole < WORTH_CELLS or not _is_known(arena, slot) or not _ids_may(layout, arena, slot, whole):
+        seal_ids(layout, arena, slot, word, out)
+        return whole
+    _head(arena, slot, word, out)
+    header = np.array([word, arena.slots[slot, OFFSET], arena.slots[slot, APPENDED_US]], dtype=np.int64)
+    to, place = _range(out, HEAD_CELLS, 0, header), IDS_HEADER_CELLS
+    for kind in range(len(layout.kinds)):
+        block = len(layout.groups) + kind
+        if block_of(arena, slot, block) == NO_BLOCK:
+            place += TYPE_CELLS
+            continue
+        to = _changed_type(layout, arena, (slot, block), out, to, place)
+        place += TYPE_CELLS + 2 * layout.blocks[class_of(arena, slot, block), CAPACITY]
+    return to
+
+
+@kernel
+def _ids_may(layout: Layout, arena: Arena, slot: int, whole: int) -> bool:
+    """Say whether a patch is possible and shorter: no circle was made anew, and few ids are new."""
+    new = 0
+    for kind in range(len(layout.kinds)):
+        block = len(layout.groups) + kind
+        at = block_of(arena, slot, block)
+        if at != NO_BLOCK:
+            since = differs_since(arena, slot, block)
+            if since == ALL_DIFFERS:
+                return False
+            new += arena.cells.ints[at + 2] - since
+    return 2 * new + 16 * (1 + len(layout.kinds)) < whole
+
+
+@kernel
+def _changed_type(layout: Layout, arena: Arena, where: tuple[int, int], out: Int64s, to: int, place: int) -> int:
+    at, ints = block_of(arena, where[0], where[1]), arena.cells.ints
+    since, ever = differs_since(arena, where[0], where[1]), ints[at + 2]
+    capacity = layout.blocks[class_of(arena, where[0], where[1]), CAPACITY]
+    to = _range(out, to, place, ints[at : at + ids.ENTRIES])
+    first, n = since % capacity, ever - since
+    before_turn = min(n, capacity - first)
+    for begin, length in ((first, before_turn), (0, n - before_turn)):
+        if length > 0:
+            cell = at + ids.ENTRIES + 2 * begin
+            to = _range(out, to, place + TYPE_CELLS + 2 * begin, ints[cell : cell + 2 * length])
+    return to
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+@kernel
+def _changed_group(layout: Layout, arena: Arena, slot: int, group: int, out: Int64s, scratch: Cells) -> int:
+    whole = group_cells(layout, arena, slot, group)
+    if whole == 0:
+        return 0
+    seal_group(layout, arena, slot, group, scratch)
+    place, ints = place_of(layout, arena, slot, group), arena.cells.ints
+    since = differs_since(arena, slot, group)
+    if ints[place.at + 7] == 0 or place.n != RING or since == ALL_DIFFERS or not _is_known(arena, slot):
+        out[:whole] = ints[place.at : place.at + whole]
+        return whole
+    newest = ints[place.ring] if since != ALWAYS_US else since
+    if HEAD_CELLS + _touched(layout, group, since, newest) + whole - ints[place.at + 7] >= whole:
+        out[:whole] = ints[place.at : place.at + whole]
+        return whole
+    _head(arena, slot, layout.groups[group, WORD], out)
+    start = HEADER_CELLS + layout.groups[group, VECTOR_CELLS]
+    to = _range(out, HEAD_CELLS, 0, ints[place.at : place.at + start])
+    for w in range(layout.groups[group, FIRST_WINDOW], layout.groups[group, END_WINDOW]):
+        to = _changed_tiles(layout, ints[place.at :], (w, start, since, newest), out, to)
+    return _range(out, to, place.ring - place.at, ints[place.ring : place.at + whole])
+
+
+@kernel
+def _touched(layout: Layout, group: int, since: int, newest: int) -> int:
+    """Return how many cells the tiles take, ranges included, that events of [since, newest] lie in."""
+    n = 2
+    for w in range(layout.groups[group, FIRST_WINDOW], layout.groups[group, END_WINDOW]):
+        tile_us = layout.windows[w, TILE_US]
+        tiles = min(newest // tile_us - since // tile_us + 1, layout.windows[w, TILES])
+        n += 2 + tiles * layout.windows[w, TILE_CELLS]
+    return n
+
+
+@kernel
+def _changed_tiles(layout: Layout, record: Int64s, what: tuple[int, int, int, int], out: Int64s, to: int) -> int:
+    w, start, since, newest = what
+    tile_us, tiles, size = layout.windows[w, TILE_US], layout.windows[w, TILES], layout.windows[w, TILE_CELLS]
+    if since == ALWAYS_US or tiles == 0:
+        return to
+    n = min(newest // tile_us - since // tile_us + 1, tiles)
+    first = (newest // tile_us - n + 1) % tiles
+    before_turn = min(n, tiles - first)
+    for begin, length in ((first, before_turn), (0, n - before_turn)):
+        if length > 0:
+            cell = start + layout.windows[w, FIRST_CELL] + begin * size
+            to = _range(out, to, cell, record[cell : cell + length * size])
+    return to
