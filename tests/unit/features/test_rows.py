@@ -30,7 +30,7 @@ EVENTS = compile_events(DEPLOYMENT)
 CARD = FEED.plans["card"]
 NONE = compile_entity(deployment(), "card")
 
-texts = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 
 
 def lot_of(spec: EventSpec, events: list[dict[str, Scalar]]) -> Lot:
