@@ -10,6 +10,8 @@ from tests.fakes.features.stage import Stage, payment
 from millrace.spec import Deployment
 from millrace_common.errors import Fenced, Misconfigured
 from millrace_common.online_memory import MemoryOnline
+from millrace_common.records import TopicPartition
+from millrace_features.handlers import Features
 
 DEPLOYMENT = deployment(CARD_SPEND, SHOP_TAKINGS)
 
@@ -171,3 +173,14 @@ def test_what_a_row_depends_on_is_said() -> None:
     stage = Stage(deployment(CARD_SPEND, SHOP_TAKINGS))
     reaches = {subscription.topic: subscription.reach_us for subscription in stage.service.subscriptions}
     assert reaches == {"raw-data": None, "raw-data.by-merchant": 40 * SECOND}
+
+
+@pytest.mark.parametrize("entity", ["c1", "", "a:b", "é" * 400])
+async def test_a_shard_names_keys_as_its_slot_does(entity: str) -> None:
+    """Where state lies is said by the slot; a shard only says it faster."""
+    stage = await settled(events=1)
+    cursors = stage.service.subscriptions[0].cursors
+    assert isinstance(cursors, Features)
+    for shard in cursors._shards[TopicPartition("raw-data", 0)].values():
+        values = [shard.slot.value_key(entity, group_key) for group_key in shard.plan.group_keys]
+        assert shard.keys(entity) == [shard.slot.horizon_key(entity), *values]

@@ -1,13 +1,14 @@
 """The cached state of one slot: what this process knows of its entities, and how far it is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millrace_common.keys import redis_id
 from millrace_common.records import Outgoing
 from millrace_common.slots import Cursor, Slot
 from millrace_engine.entity import EntityPlan
@@ -58,6 +59,15 @@ class Shard:
     table: EntityTable
     cursor: Cursor | None
     marks: dict[int, int]
+    _horizon: str = field(init=False)
+    _before_id: str = field(init=False)
+    _after_id: tuple[str, ...] = field(init=False)
+    """What stands in a key before and after the id of an entity: keys are made for each that changes."""
+
+    def __post_init__(self) -> None:
+        self._horizon = self.slot.horizon_key("")
+        self._before_id = self.slot.value_key("", "").removesuffix(":")
+        self._after_id = tuple(f":{group_key}" for group_key in self.plan.group_keys)
 
     def new(self, lots: Sequence[Lot]) -> list[Lot]:
         """Return what is new here of lots: not applied before, and no second copy of one origin (R12)."""
@@ -93,9 +103,8 @@ class Shard:
 
     def keys(self, entity_id: str) -> list[str]:
         """Return where an entity's state lies: its id horizon, then a value for each group."""
-        slot = self.slot
-        values = [slot.value_key(entity_id, group_key) for group_key in self.plan.group_keys]
-        return [slot.horizon_key(entity_id), *values]
+        named, before = redis_id(entity_id), self._before_id
+        return [self._horizon + named, *[before + named + after for after in self._after_id]]
 
     def fill(self, unknown: Sequence[str], values: Sequence[bytes | None]) -> None:
         """Take what the store holds of entities, in the order of their keys."""
