@@ -6,7 +6,9 @@ the only thing that is ever committed.
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import faust
@@ -32,6 +34,8 @@ _IDLE_SECONDS = 1.0
 _STOP_SECONDS_MAX = 8.0
 _BATCHES_WAITING_MAX = 32
 """Batches of one partition that Faust may hold ready."""
+_COMMIT_SECONDS = 0.5
+"""How often is committed what a store with a cursor has: no start depends on it (R8)."""
 
 
 class FaustBus(KafkaBus):
@@ -55,6 +59,10 @@ class FaustReader:
         self._standing = standing
         self._logs = logs
         self._turns: dict[TopicPartition, asyncio.Lock] = {}
+        self._waiting: dict[TopicPartition, deque[Message]] = defaultdict(deque)
+        self._workers: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._settled: dict[TopicPartition, int] = {}
+        self._consumer: Consumer | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leaving = False
 
@@ -64,7 +72,9 @@ class FaustReader:
             app = self._app(folder)
             try:
                 await self._start(app)
-                await together(self._first_failure(), self._crash_of(app), self._check(app))
+                await together(
+                    self._first_failure(), self._crash_of(app), self._check(app), self._commit_now_and_then()
+                )
             finally:
                 self._leaving = True
                 await self.release()
@@ -99,7 +109,28 @@ class FaustReader:
 
     async def _agent(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            await self._guard(self._work(event.message))
+            await self._enter(event.message)
+
+    async def _enter(self, message: Message) -> None:
+        """Let a batch wait for its partition's turn, and hold the fetch up while enough of them wait."""
+        at, self._consumer = message.lane.at, message.consumer
+        self._waiting[at].append(message)
+        worker = self._workers.get(at)
+        if worker is None or worker.done():
+            worker = self._workers[at] = asyncio.create_task(self._guard(self._drain(at)))
+        if sum(len(waiting.raws) for waiting in self._waiting[at]) >= self.options.batch_records_max:
+            await asyncio.wait([worker])
+
+    async def _drain(self, at: TopicPartition) -> None:
+        """Work off what waits of a partition; what came in the meantime goes into one batch."""
+        waiting = self._waiting[at]
+        while waiting and not self._failed.done():
+            async with self._turns[at]:
+                messages = [waiting.popleft()]
+                records = len(messages[0].raws)
+                while waiting and (records := records + len(waiting[0].raws)) <= self.options.batch_records_max:
+                    messages.append(waiting.popleft())
+                await self._work(at, messages)
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it in a task of its own: what Faust would swallow ends the process instead."""
@@ -139,35 +170,47 @@ class FaustReader:
         except (TimeoutError, KafkaError) as error:
             raise Unavailable(f"how far {lane.at} was fetched is unknown: {error!r}") from error
 
-    async def _work(self, message: Message) -> None:
-        """Work a batch off, unless its partition was taken away since it was fetched or something has failed."""
-        lane = message.lane
-        async with self._turns[lane.at]:
-            if self._lanes.get(lane.at) is not lane or self._failed.done():
-                return
-            if message.start > lane.position:
-                raise Fenced(
-                    f"{lane.at} was fetched from {message.start} on, but is settled up to {lane.position} only"
-                )
-            raws = [raw for raw in message.raws if raw.offset >= lane.position]
-            if not raws:
-                return
-            batch = Batch(lane.at, records_of(lane.at, raws))
+    async def _work(self, at: TopicPartition, messages: Sequence[Message]) -> None:
+        """Work batches off as one, but for those whose partition was taken away since they were fetched."""
+        lane = self._lanes.get(at)
+        if lane is None:
+            return
+        raws, end = [], lane.position
+        for message in messages:
+            if message.lane is lane:
+                if message.start > end:
+                    raise Fenced(f"{at} was fetched from {message.start} on, but is settled up to {end} only")
+                raws += [raw for raw in message.raws if raw.offset >= end]
+                end = max(end, message.raws[-1].offset + 1)
+        if not raws:
+            return
+        batch = Batch(at, records_of(at, raws))
 
-            async def commit() -> None:
-                await self._commit(message.consumer, lane.at, batch.end)
+        async def commit() -> None:
+            self._settled[at] = batch.end
+            if lane.subscription.cursors is None:
+                await self._commit()
 
-            await lane.work(batch, self._settler, commit)
+        await lane.work(batch, self._settler, commit)
 
-    async def _commit(self, consumer: Consumer, at: TopicPartition, offset: int) -> None:
-        tp = TP(self.options.named(at.topic), at.partition)
+    async def _commit_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_COMMIT_SECONDS)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """Commit what was settled since the last time."""
+        settled, self._settled = self._settled, {}
+        if not settled or self._consumer is None:
+            return
+        offsets = {TP(self.options.named(at.topic), at.partition): end for at, end in settled.items()}
         try:
             async with asyncio.timeout(self.options.send_seconds_max):
-                committed = await consumer._thread.commit({tp: offset})
+                committed = await self._consumer._thread.commit(offsets)
         except TimeoutError as error:
-            raise Unavailable(f"the commit of {at} at {offset} is unknown") from error
+            raise Unavailable(f"the commit of {settled} is unknown") from error
         if not committed:
-            raise Fenced(f"{at} has another owner: it could not be committed at {offset}")
+            raise Fenced(f"partitions have another owner: they could not be committed at {settled}")
 
     # --- what the transport asks -------------------------------------------------------------------------------------
     async def release(self) -> None:
@@ -177,6 +220,8 @@ class FaustReader:
         turns = [asyncio.create_task(self._turns[lane.at].acquire()) for lane in lanes]
         if turns:
             await asyncio.wait(turns, timeout=self.options.settle_seconds_max)
+        with suppress(Fenced, Unavailable):  # who comes next starts where the state stands
+            await self._commit()
         for lane, turn in zip(lanes, turns, strict=True):
             lane.drop()
             if turn.done():
