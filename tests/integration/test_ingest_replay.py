@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from millrace_cli.home import Endpoints, Home
-from millrace_cli.ports import next_free
+from millrace_cli.ports import next_claimed
 from millrace_common.bus.admin import create_topics
 from millrace_common.bus.kafka import KafkaBus
 from millrace_common.bus.options import KafkaOptions
@@ -99,7 +99,8 @@ def test_each_event_is_there_by_effect_once_after_both_sides_were_killed(
 ) -> None:
     """Rows by their id, outcomes by what they refer to: all of them; a repeat has the id and bytes of the first."""
     asyncio.run(create_topics(kafka_bootstrap, (RAW_DATA,), prefix=topic_prefix))
-    port, home, market = next_free(FIRST_PORT, taken=frozenset()), Home(tmp_path / "home"), tmp_path / "market.csv"
+    home, market, claims = Home(tmp_path / "home"), tmp_path / "market.csv", ExitStack()
+    port = claims.enter_context(next_claimed(FIRST_PORT, taken=frozenset()))
     home.folder.mkdir()
     url = f"http://127.0.0.1:{port}"
     home.write(Endpoints(kafka_bootstrap, "", dict.fromkeys(NAMES, url), {}, (PIPELINE,), topic_prefix=topic_prefix))
@@ -114,7 +115,7 @@ def test_each_event_is_there_by_effect_once_after_both_sides_were_killed(
     }
     replay = ("millrace_cli", "replay", str(market), "--rate", "1500")
 
-    with ExitStack() as resuming:
+    with claims, ExitStack() as resuming:
         with process("millrace_ingest", environment=environment, kill=True) as ingest:
             await_ready(url, ingest)
             with process(*replay, environment=environment, kill=True):

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.cli.services import answering, endpoints_at
 
 from millrace_cli.__main__ import main
-from millrace_cli.ports import next_free
+from millrace_cli.ports import next_claimed
 from millrace_common.errors import EXIT_CONFIGURATION
 
 Run = Callable[..., tuple[int, str, str]]
@@ -73,9 +73,9 @@ def test_an_error_that_is_no_json_is_still_told(run: Run, tmp_path: Path) -> Non
 
 def test_a_service_that_does_not_answer_is_named_with_its_address(run: Run, tmp_path: Path) -> None:
     """No answer ends with exit 1, the service, its URL and what to look at."""
-    port = next_free(25_000, taken=frozenset())
-    endpoints_at(tmp_path, port)
-    code, _, err = run("models", "list")
+    with next_claimed(25_000, taken=frozenset()) as port:
+        endpoints_at(tmp_path, port)
+        code, _, err = run("models", "list")
     assert code == 1
     assert f"gatekeeper does not answer at http://127.0.0.1:{port}" in err
     assert "millrace status" in err

@@ -16,7 +16,7 @@ from millrace_engine.records import IDS_HEADER_CELLS, TYPE_CELLS, Stored, load_a
 from millrace_engine.rings import holds, retract
 from millrace_engine.sketches import Cells
 from millrace_engine.steps import APPLIED, COUNTED, LATE, EventColumns, Steps, count_again, step_all
-from millrace_engine.values import IDS_MAGIC, Unreadable
+from millrace_engine.values import IDS_MAGIC, Unreadable, header_of
 
 SLOTS_MIN = 1_024
 GROWTH = 1.5
@@ -169,7 +169,7 @@ class EntityTable:
                 raise Unreadable("a feature value is not of this format")
         for group, record in zip(self.plan.groups, records[1:], strict=True):
             if record is not None:
-                group.refuse_cut(record)
+                group.refuse_cut(record, header_of(record))
         return records
 
     def _ids_bytes(self, ids: bytes) -> int:
