@@ -121,7 +121,7 @@ COLUMNS = (
     Column("rebalance", payments.mixed, rebalanced, "rebalances"),
     Column("Redis flushed", payments.mixed, flushed, "flushes"),
     Column("Redis rolled back 1 s", payments.mixed, rolled_back, "rollbacks"),
-    Column("misplaced", payments.misplaced, nothing),
+    Column("misplaced", payments.misplaced, nothing, "moved"),
 )
 
 
