@@ -51,6 +51,7 @@ CASES = [
     ('over("1h")', 'over("1 h")', "big's window: `1 h` is no duration"),
     ('over("1h")', "over()", "big is over no window"),
     ('.over("1h")', "", "big has no window"),
+    ('lateness="10m"', 'lateness="30h"', "CardSpend: a window of 1m is too short beside the lateness 30h"),
     ("    big", "    Big", "a feature cannot be named `Big`"),
     ("    big", "    n = agg.count().over('1h', '1h')\n    big", "CardSpend has two features n_1h"),
     ("n=3", "n=0", "last3: last of n=0"),

@@ -6,9 +6,13 @@ from millrace.checks.draft import CLASS_NAME, Draft
 from millrace.checks.events import event_spec
 from millrace.checks.features import features_of
 from millrace.custom import code_of
+from millrace.durations import text as duration
 from millrace.groups import FeatureGroup, GroupDeclaration, Source
 from millrace.hashing import content_hash
 from millrace.spec import EventSpec, FeatureSpec, GroupSpec
+
+LATENESS_IN_WINDOWS_MAX = 1_000
+"""A window has twelve tiles, and as many more for each time it goes into the lateness."""
 
 
 def group_spec(group: type[FeatureGroup], draft: Draft) -> GroupSpec | None:
@@ -33,6 +37,7 @@ def _spec(group: type[FeatureGroup], draft: Draft) -> GroupSpec | None:
         draft.mistake(declared.place, f"{group.__name__} has no features", mend='add one: n = agg.count().over("1h")')
     features = tuple(feature for name in declared.aggregates for feature in features_of(name, declared, draft))
     _unique(group, features, draft)
+    _tiles(group, features, event, draft)
     if len(draft.mistakes) > before:
         return None
     spec = GroupSpec(group.__name__, event.type, declared.by, features, hash="")
@@ -67,3 +72,13 @@ def _unique(group: type[FeatureGroup], features: tuple[FeatureSpec, ...], draft:
     for name in sorted({name for name in names if names.count(name) > 1}):
         mend = "name each aggregate and window once"
         draft.mistake(group.__declared__.place, f"{group.__name__} has two features {name}", mend=mend)
+
+
+def _tiles(group: type[FeatureGroup], features: tuple[FeatureSpec, ...], event: EventSpec, draft: Draft) -> None:
+    """Refuse a window so much shorter than lateness that a busy entity would take a megabyte of tiles."""
+    shortest = min((feature.window_us for feature in features if feature.window_us), default=None)
+    if shortest is not None and event.lateness_us > LATENESS_IN_WINDOWS_MAX * shortest:
+        least = duration(-(-event.lateness_us // LATENESS_IN_WINDOWS_MAX))
+        mend = f"take a window of {least} or more, or less lateness"
+        said = f"a window of {duration(shortest)} is too short beside the lateness {duration(event.lateness_us)}"
+        draft.mistake(group.__declared__.place, f"{group.__name__}: {said} of {event.class_name}", mend=mend)
