@@ -16,6 +16,8 @@ from millrace_common.registry import Registry
 
 WITNESSES = 5
 ENDS = ("ready", "refused", "failed", "cancelled")
+PARTS = ("rows", "labels", "dead", "late", "duplicates", "parked", "moved", "corrected", "replayed")
+"""What features counts: `in`, the records of raw-data, is their sum."""
 
 
 @dataclass(frozen=True)

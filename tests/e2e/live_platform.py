@@ -20,7 +20,7 @@ from millrace_cli.detached import running
 from millrace_cli.home import Endpoints, Home, Status
 from millrace_common.clock import SystemClock
 
-PIPELINES = ("tests.e2e.small_fraud:PIPELINE", "tests.e2e.small_fraud:UNTRAINED")
+PIPELINES = tuple(f"tests.e2e.small_fraud:{name}" for name in ("PIPELINE", "UNTRAINED", "VISITS"))
 PAYMENTS = 2_500
 POLL_SECONDS = 0.1
 PORTS_AWAY, PORTS_EACH = 10_500, 40

@@ -140,6 +140,11 @@ def labels_of(records: Sequence[Record], event_id: str) -> list[Label]:
     return [message for message in messages if isinstance(message, Label)]
 
 
+def source_of(record: Record) -> tuple[int, int]:
+    """Return the partition and offset that a record that was set aside names."""
+    return int(record.header("millrace-source-partition") or -1), int(record.header("millrace-source-offset") or -1)
+
+
 def ids_of(record: Record) -> Iterator[str]:
     """Yield the ids by which a message of ours is found: its own, and that of the event of a spine row."""
     yield record.header("ce_id") or ""

@@ -1,8 +1,28 @@
-"""The fraud pipeline, made small: trained after a minute of events, gated by what is certain; and one never trained."""
+"""The fraud pipeline, made small: trained after a minute of events, gated by what is certain; and two never trained."""
+
+from datetime import datetime
 
 from pipelines.fraud import CardSpend, Chargeback, Transaction, amount_ratio
 
-from millrace import Drift, Label, LightGBM, Lineage, Model, Parity, Pipeline, Retrain, Schema
+from millrace import (
+    Drift,
+    Event,
+    FeatureGroup,
+    Field,
+    Label,
+    LightGBM,
+    Lineage,
+    Model,
+    Parity,
+    Pipeline,
+    Retrain,
+    Schema,
+    agg,
+    entity,
+    event_id,
+    event_time,
+    refers_to,
+)
 from millrace.models import ViewItem
 
 Charged = Label(Transaction, seen_in=Chargeback, value=True, default=False, matures_after="8h")
@@ -26,6 +46,42 @@ PIPELINE = Pipeline(
 UNTRAINED = Pipeline(
     "untrained",
     model=Model(view=VIEW, label=Charged, bootstrap=NEVER, score="both"),
+    gates=GATES,
+    drift=Drift(window="1h", rows_min=NEVER),
+    retrain=Retrain(on_performance=False),
+)
+
+
+class Visit(Event):
+    """Somebody at a place. It is copied by place, to a topic on which payments have no business."""
+
+    visit_id: Field[str] = event_id()
+    visitor: Field[str] = entity()
+    place: Field[str]
+    ts: Field[datetime] = event_time()
+
+
+class Return(Event):
+    """The visitor came back."""
+
+    visit_id: Field[str] = refers_to(Visit)
+    ts: Field[datetime] = event_time()
+
+
+class PlaceVisits(FeatureGroup, on=Visit, by="place"):
+    """Who was at a place before."""
+
+    n = agg.count().over("1h")
+
+
+Returned = Label(Visit, seen_in=Return, value=True, default=False, matures_after="8h")
+VISITS = Pipeline(
+    "visits",
+    model=Model(
+        view=[PlaceVisits],
+        label=Returned,
+        bootstrap=NEVER,
+    ),
     gates=GATES,
     drift=Drift(window="1h", rows_min=NEVER),
     retrain=Retrain(on_performance=False),

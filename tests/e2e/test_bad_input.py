@@ -8,7 +8,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from tests.e2e.bad_events import BAD_EVENTS, HOUR_MS, BadEvent, changed
 from tests.e2e.bad_input_page import proves, rows
 from tests.e2e.live_platform import Live, now_ms, payment, until
-from tests.e2e.live_topics import Raw, labels_of, rows_of, sent, spoken_of, tail
+from tests.e2e.live_topics import Raw, labels_of, rows_of, sent, source_of, spoken_of, tail
 
 from millrace_common.codec import LETTER_BYTES_MAX
 from millrace_common.keys import partition_of
@@ -28,6 +28,14 @@ FORGED = {
         partition=elsewhere("card-misplaced-copy"),
         headers=(("millrace-moved", f"raw-data/0/0/{now_ms()}000".encode()),),
     ),
+    "unborn-origin": Raw(
+        changed("unborn-origin"), headers=(("millrace-moved", f"raw-data/0/999999999/{now_ms()}000".encode()),)
+    ),
+    "malformed-correction": Raw(changed("malformed-correction"), headers=(("millrace-correction", b"undo"),)),
+    "corrected-label": Raw(
+        json.dumps({"type": "chargeback", "txn_id": "corrected-label", "ts": now_ms()}).encode(),
+        headers=(("millrace-correction", b"withdraw"),),
+    ),
     "bad-dataschema": Raw(changed("bad-dataschema"), headers=(("ce_dataschema", b"latest"),)),
     "empty": Raw(b""),
     "no-value": Raw(None, b"any"),
@@ -37,6 +45,9 @@ FORGED = {
 REASONS = {
     "forged-move": "malformed-move",
     "misplaced-copy": "misplaced",
+    "unborn-origin": "unborn-origin",
+    "malformed-correction": "malformed-correction",
+    "corrected-label": "malformed-correction",
     "bad-dataschema": "bad-dataschema",
     "empty": "empty-body",
     "no-value": "empty-body",
@@ -60,11 +71,6 @@ def letters(live: Live) -> dict[str, tuple[Raw, tuple[int, int], Record]]:
         return {row: (raws[row], place, by_source[place]) for row, place in zip(raws, places, strict=True)}
 
     return asyncio.run(collected())
-
-
-def source_of(record: Record) -> tuple[int, int]:
-    """Return the partition and offset that a dead letter names."""
-    return int(record.header("millrace-source-partition") or -1), int(record.header("millrace-source-offset") or -1)
 
 
 # --- one event at a time ---------------------------------------------------------------------------------------------

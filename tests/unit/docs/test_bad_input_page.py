@@ -3,11 +3,12 @@
 from tests.e2e import (
     bad_input_page,
     test_bad_input,
+    test_bad_input_corrections,
     test_bad_input_outages,
     test_bad_input_serving,
 )
 
-MODULES = (test_bad_input, test_bad_input_outages, test_bad_input_serving)
+MODULES = (test_bad_input, test_bad_input_corrections, test_bad_input_outages, test_bad_input_serving)
 
 
 def test_each_row_of_the_page_is_proven_and_each_proven_case_is_on_the_page() -> None:
