@@ -27,8 +27,8 @@ def test_the_features_of_the_readme_load(tmp_path: Path, monkeypatch: pytest.Mon
     [shown] = re.findall(r"## Features\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     imports, _, _ = (ROOT / "pipelines" / "fraud.py").read_text().partition("\n\n\nclass ")
     (tmp_path / "readme_orders.py").write_text(imports + "\n\n\n" + shown + REST)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    deployment = load([f"{tmp_path / 'readme_orders.py'}:PIPELINE"])
+    monkeypatch.syspath_prepend(tmp_path)
+    deployment = load(["readme_orders:PIPELINE"])
     del sys.modules["readme_orders"]
     plan = compile_entity(deployment, "customer")
 

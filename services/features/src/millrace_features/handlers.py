@@ -97,8 +97,8 @@ class Features:
     at_a_glance: bool = True
     counts: Counter[str] = field(default_factory=Counter)
     """Settled records by result. Each record of raw-data has one: in = rows + labels + dead + late + duplicates
-    + parked + moved + corrected + replayed. `copies` were sent to other entities' topics and count there as
-    `copies_<result>`."""
+    + parked + moved + corrected + replayed. A correction of what is not held is `late`, a second copy of one origin
+    `replayed`. `copies` were sent to other entities' topics and count there as `copies_<result>`."""
     _shards: dict[TopicPartition, dict[str, Shard]] = field(default_factory=dict)
     _intakes: dict[str, Intake] = field(default_factory=dict)
     _ends: list[int] = field(default_factory=list)
