@@ -30,6 +30,10 @@ class ExactGroup:
         """Take a counted event in."""
         insort(self.entries, self._entry(event), key=lambda entry: entry.time_us)
 
+    def leave(self, event_id: str) -> None:
+        """Take an event back."""
+        self.entries = [entry for entry in self.entries if entry.event_id != event_id]
+
     def values(self, at_us: int, current: Past | None = None) -> dict[str, float | None]:
         """Return the group's features at a time, as float64."""
         now = None if current is None else self._entry(current)

@@ -14,6 +14,7 @@ from millrace.spec import Deployment, EventSpec, GroupSpec, Scalar
 from millrace_common.keys import partition_of
 from millrace_common.records import Record
 
+CORRECTION = "millrace-correction"
 Placed = Sequence[tuple[EventSpec, Past]]
 EntityOf = Callable[[EventSpec, Mapping[str, Scalar]], str]
 
@@ -38,11 +39,11 @@ def fold(
         oracle = folded.entities[entity] = Oracle(groups, deployment.events, copies=copies)
         for spec, past in events:
             row = oracle.step(spec, past)
-            if row.verdict == "counted":
+            if row.verdict in ("counted", "corrected", "withdrawn"):
                 folded.rows[past.type, past.event_id] = row.groups
             elif row.verdict == "late":
                 folded.late.add(past.event_id)
-            else:
+            elif row.verdict == "duplicate":
                 folded.duplicates += 1
     return folded
 
@@ -78,4 +79,4 @@ def _event(record: Record, deployment: Deployment) -> tuple[EventSpec, Past] | N
     if spec is None or not isinstance(fields, dict):
         return None
     time_us = int(fields[spec.time_field]) * 1_000
-    return spec, Past(str(fields.get(spec.id_field or "")), spec.type, time_us, fields)
+    return spec, Past(str(fields.get(spec.id_field or "")), spec.type, time_us, fields, record.header(CORRECTION))

@@ -9,7 +9,7 @@ from tests.unit.oracles.windows import Oracle
 from millrace.spec import Deployment, EventSpec, GroupSpec, Scalar
 from millrace_common.codec import decode
 from millrace_common.keys import partition_of
-from millrace_common.messages import FeatureRow
+from millrace_common.messages import FeatureRow, Position
 from millrace_common.records import Record
 from millrace_common.slots import tag, value_key
 from millrace_engine.entity import EntityPlan, compile_entity
@@ -24,14 +24,19 @@ def own(spec: EventSpec, fields: Mapping[str, Scalar]) -> str:
 
 
 def published(features: Log) -> dict[str, FeatureRow]:
-    """Return the effective rows by id, having seen that all copies of one are the same bytes."""
-    values: dict[str, set[bytes]] = {}
-    rows = {}
+    """Return the effective rows by id: of each the last."""
+    return {row.row_id: row for row in told(features)}
+
+
+def told(features: Log) -> list[FeatureRow]:
+    """Return all rows as they lie there, having seen that what was made of one event is always the same bytes."""
+    values: dict[tuple[str, Position], set[bytes]] = {}
+    rows = []
     for record in (record for log in features for record in log):
         message = decode(record)
         if isinstance(message, FeatureRow):
-            values.setdefault(message.row_id, set()).add(record.value or b"")
-            rows[message.row_id] = message
+            values.setdefault((message.row_id, message.source), set()).add(record.value or b"")
+            rows.append(message)
     assert {len(copies) for copies in values.values()} <= {1}
     return rows
 

@@ -1,6 +1,7 @@
 """What the oracle and the engine are held against each other on: every aggregate, and logs as producers send them."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hypothesis import Phase
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from tests.fakes.features.deployment import AMOUNT, BIG, PAYMENT, SECOND, VISIT
 from tests.unit.oracles.windows import Past
 
-from millrace.spec import AggregateOp, EventSpec, FeatureSpec, FieldRef, GroupSpec, Scalar
+from millrace.spec import AggregateOp, EventSpec, FeatureSpec, FieldRef, GroupSpec
 
 WINDOWS = {"2s": 2 * SECOND, "61s": 61 * SECOND}
 TEXT = FieldRef("payment", "merchant", "str")
@@ -100,6 +101,7 @@ class Stream:
     order: str
     doubled: float
     entities: tuple[tuple[int, int], ...]
+    corrected: float = 0.0
 
     def log(self) -> list[Logged]:
         """Return the events as they come."""
@@ -110,7 +112,16 @@ class Stream:
         for i in range(len(log)):
             if rng.random() < self.doubled:
                 log.insert(i, log[rng.randrange(max(i - 30, 0), i + 1)])
-        return log
+        return [sent for i in range(len(log)) for sent in (log[i], *self._corrections(rng, log, i))]
+
+    def _corrections(self, rng: random.Random, log: list[Logged], i: int) -> Iterator[Logged]:
+        """Yield corrections after the i-th event: of one of the last few, or of any, even of one that is to come."""
+        while rng.random() < self.corrected:
+            told = rng.choice(log[max(i - 60, 0) : i + 1]) if rng.random() < 0.8 else rng.choice(log)
+            again = _event(rng, told.event.event_id, told.event.type, told.event.time_us, many=rng.random() < 0.5)
+            moved_us = rng.choice((0, 0, rng.randint(-2 * LATENESS_US, LATENESS_US)))
+            how = rng.choice(("replace", "replace", "withdraw"))
+            yield Logged(told.entity, replace(again, time_us=again.time_us + moved_us, correction=how))
 
 
 _BURSTS = st.tuples(
@@ -124,6 +135,8 @@ STREAMS = st.builds(
     st.lists(_BURSTS, min_size=1, max_size=4).map(tuple),
 )
 """Streams with bursts of more events than a ring holds."""
+CORRECTED = STREAMS.map(lambda stream: replace(stream, corrected=0.2))
+"""The same, with events that are replaced or withdrawn: once, or again and again."""
 
 
 def _sent(rng: random.Random, entity: str, n: int, pace_us: int, *, order: str) -> list[Logged]:
@@ -131,10 +144,15 @@ def _sent(rng: random.Random, entity: str, n: int, pace_us: int, *, order: str) 
     many, time_us, events = rng.random() < 0.5, 1_700_000_000 * SECOND, []
     for i in range(n):
         time_us += rng.choice((0, 1, pace_us, 2 * pace_us)) + (90 * SECOND if rng.random() < 0.005 else 0)
-        amount = rng.lognormvariate(3, 3) if many else rng.choice(AMOUNTS)
-        shop = None if rng.random() < 0.05 else f"m{rng.randrange(500 if many else 5)}"
-        is_visit = rng.random() < 0.05
-        fields: dict[str, Scalar] = {"amount": amount, "merchant": shop, "arrives": time_us + rng.randint(0, slack)}
-        type_ = "visit" if is_visit else "payment"
-        events.append(Logged(entity, Past(f"{entity}{i}", type_, time_us, fields)))
+        type_ = "visit" if rng.random() < 0.05 else "payment"
+        event = _event(rng, f"{entity}{i}", type_, time_us, many=many)
+        arrives = {"arrives": time_us + rng.randint(0, slack)}
+        events.append(Logged(entity, replace(event, fields={**event.fields, **arrives})))
     return events
+
+
+def _event(rng: random.Random, event_id: str, type_: str, time_us: int, *, many: bool) -> Past:
+    """Return an event with an amount and a merchant out of `many`, or out of a few odd ones."""
+    amount = rng.lognormvariate(3, 3) if many else rng.choice(AMOUNTS)
+    shop = None if rng.random() < 0.05 else f"m{rng.randrange(500 if many else 5)}"
+    return Past(event_id, type_, time_us, {"amount": amount, "merchant": shop})

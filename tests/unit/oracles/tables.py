@@ -1,7 +1,8 @@
 """The engine as a service drives it: a table, filled from a store in memory and written back to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 from tests.unit.oracles.logs import Logged
@@ -14,6 +15,10 @@ from millrace_engine.steps import APPLIED, COUNTED, DUPLICATE, LATE, EventColumn
 from millrace_engine.table import EntityTable
 
 VERDICTS = {COUNTED: "counted", DUPLICATE: "duplicate", LATE: "late", APPLIED: "applied"}
+CORRECTED = {
+    "replace": {COUNTED: "corrected", LATE: "not-held", APPLIED: "applied"},
+    "withdraw": {COUNTED: "withdrawn", LATE: "not-held", APPLIED: "applied"},
+}
 PARTITION = 3
 Rows = dict[str, dict[str, Scalar]]
 
@@ -41,8 +46,26 @@ class Driven:
     def step(self, batch: Sequence[Logged]) -> list[tuple[str, Rows]]:
         """Step through a batch and write what has changed; return verdicts, and the rows of what counted."""
         self._load(batch)
-        steps = self.table.step(self._columns(batch))
-        self.offset += len(batch)
+        found = [one for part in _parted(batch) for one in self._stepped(part)]
+        self._store()
+        return found
+
+    def _stepped(self, part: Sequence[Logged]) -> list[tuple[str, Rows]]:
+        columns, correction = self._columns(part), part[0].event.correction
+        self.offset += len(part)
+        if correction is None:
+            steps, meant = self.table.step(columns), VERDICTS
+        else:
+            steps, meant = self.table.correct(columns, again=correction == "replace"), CORRECTED[correction]
+        assert steps.values.dtype == np.float32
+        verdicts = steps.verdicts.tolist()
+        return [
+            (meant[verdict], self.plan.rows(steps.values[i]) if verdict == COUNTED else {})
+            for i, verdict in enumerate(verdicts)
+        ]
+
+    def _store(self) -> None:
+        """Write what has changed, as patches of what the store holds."""
         slots = self.table.dirty()
         for slot, whole, changes in zip(slots, self.table.encoded(slots), self.table.changes(slots), strict=True):
             before = self.store.get(self.table.name(slot), [None] * len(whole))
@@ -50,12 +73,6 @@ class Driven:
             assert stored == whole, "patches come to something else than whole records"
             self.store[self.table.name(slot)] = stored
         self.table.clean()
-        verdicts = [VERDICTS[int(verdict)] for verdict in steps.verdicts]
-        assert steps.values.dtype == np.float32
-        return [
-            (verdict, self.plan.rows(steps.values[i]) if verdict == "counted" else {})
-            for i, verdict in enumerate(verdicts)
-        ]
 
     def _load(self, batch: Sequence[Logged]) -> None:
         unknown = [name for name in dict.fromkeys(logged.entity for logged in batch) if name not in self.table.slots]
@@ -81,6 +98,15 @@ class Driven:
             appends_us=1_700_000_000_000_000 + offsets,
             arguments=arguments,
         )
+
+
+def _parted(batch: Sequence[Logged]) -> Iterator[Sequence[Logged]]:
+    """Yield a batch in parts, each correction alone."""
+    for is_correction, part in groupby(batch, key=lambda logged: logged.event.correction is not None):
+        if is_correction:
+            yield from ([logged] for logged in part)
+        else:
+            yield list(part)
 
 
 def patched(old: bytes | None, change: bytes | None) -> bytes | None:

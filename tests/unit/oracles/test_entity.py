@@ -1,12 +1,15 @@
 """The engine against its slow oracle, over every way in which events come."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.oracles.logs import EVENTS, GROUPS, STREAMS, UNSHRUNK, WINDOWED, Logged, Stream
+from tests.fakes.features.deployment import SECOND
+from tests.unit.oracles.logs import CORRECTED, EVENTS, GROUPS, STREAMS, UNSHRUNK, WINDOWED, Logged, Stream
+from tests.unit.oracles.stored import digest, opened
 from tests.unit.oracles.tables import Driven, Rows, expected
 from tests.unit.oracles.windows import RING, Oracle, Past
 
@@ -46,6 +49,16 @@ def hold(driven: Driven, oracles: dict[str, Oracle], batch: list[Logged]) -> Non
         assert different(rows, groups) == {}, logged
 
 
+def hold_rings(driven: Driven, oracles: dict[str, Oracle]) -> None:
+    """Assert that the store holds the oracle's rings, and nothing of entities of which nothing counted."""
+    known = {name: oracle for name, oracle in oracles.items() if oracle.counted}
+    assert driven.store.keys() == known.keys()
+    for name, oracle in known.items():
+        for of_group, value in zip(oracle.groups, driven.store[name][1:], strict=True):
+            ring = [(entry.time_us, digest(entry.event_id)) for entry in of_group.ring]
+            assert (opened(value, features=len(of_group.spec.features)).ring if value else []) == ring
+
+
 @settings(max_examples=25, phases=UNSHRUNK)
 @given(STREAMS, st.integers(0, 2**16))
 def test_rows_are_those_of_the_oracle(stream: Stream, seed: int) -> None:
@@ -71,8 +84,33 @@ def test_rows_are_those_of_the_oracle_over_restarts_and_evictions(stream: Stream
                 driven.evict(rng.choice((0, 1, 2)))
 
 
+@settings(max_examples=25, phases=UNSHRUNK)
+@given(CORRECTED, st.integers(0, 2**16))
+def test_corrections_are_those_of_the_oracle(stream: Stream, seed: int) -> None:
+    """Replaced and withdrawn, once or again, held or not, over restarts and evictions: verdict, row and rings."""
+    log = stream.log()
+    driven, oracles, rng = Driven(CARD), dict[str, Oracle](), random.Random(seed)
+    for batch in batches(log, seed):
+        hold(driven, oracles, batch)
+        hold_rings(driven, oracles)
+        match rng.choice(("restart", "evict", "go on")):
+            case "restart":
+                driven.restart()
+            case "evict":
+                driven.evict(rng.choice((0, 1, 2)))
+
+
+def test_streams_correct_in_every_way() -> None:
+    """The streams above have corrections of each outcome, also of busy entities: the checks have something to check."""
+    found = Counter[str]()
+    for seed in range(3):
+        log = Stream(seed, "shuffled", 0.2, ((300, SECOND // 3), (70, 3_000)), corrected=0.2).log()
+        found.update(verdict for verdict, _ in Driven(CARD).step(log))
+    assert min(found[verdict] for verdict in ("corrected", "withdrawn", "not-held", "duplicate")) > 20, found
+
+
 @settings(max_examples=15, phases=UNSHRUNK)
-@given(STREAMS, st.integers(0, 2**16))
+@given(STREAMS | CORRECTED, st.integers(0, 2**16))
 def test_the_stored_bytes_do_not_depend_on_how_batches_were_cut(stream: Stream, seed: int) -> None:
     """One batch, many batches, restarts between them: the same bytes in the store."""
     log = stream.log()
@@ -86,7 +124,7 @@ def test_the_stored_bytes_do_not_depend_on_how_batches_were_cut(stream: Stream, 
 
 
 @settings(max_examples=10, phases=UNSHRUNK)
-@given(STREAMS, st.integers(0, 2**16))
+@given(STREAMS | CORRECTED, st.integers(0, 2**16))
 def test_a_log_read_again_changes_nothing(stream: Stream, seed: int) -> None:
     """Events below an entity's offset are skipped on replay: counted before, applied or judged the same now."""
     log = stream.log()
@@ -96,12 +134,13 @@ def test_a_log_read_again_changes_nothing(stream: Stream, seed: int) -> None:
     driven.restart()
     driven.offset = 0
     again = [verdict for batch in batches(log, seed) for verdict, _ in driven.step(batch)]
-    assert {pair for pair in zip(verdicts, again, strict=True) if pair[0] == "counted"} <= {("counted", "applied")}
+    told = ("counted", "corrected", "withdrawn")
+    assert {now for then, now in zip(verdicts, again, strict=True) if then in told} <= {"applied"}
     assert driven.store == stored
 
 
 @settings(max_examples=15, phases=UNSHRUNK)
-@given(STREAMS, st.integers(0, 200_000_000))
+@given(STREAMS | CORRECTED, st.integers(0, 200_000_000))
 def test_the_store_answers_as_the_oracle_at_any_later_time(stream: Stream, after_us: int) -> None:
     """What is stored is right at every time from the newest event on, without being written again."""
     log = stream.log()

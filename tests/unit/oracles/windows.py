@@ -33,6 +33,8 @@ class Past:
     type: str
     time_us: int
     fields: Fields
+    correction: str | None = None
+    """`replace` or `withdraw`: what it does to the event of its id that came before; else it tells of a new one."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class Row:
-    """The features of an entity's groups at one event, {group key: {feature: value}}; empty unless counted."""
+    """The features of an entity's groups at one event, {group key: {feature: value}}.
+
+    Empty unless counted or corrected; of a withdrawn event all are missing.
+    """
 
     verdict: str
+    """`counted`, `duplicate` or `late`; of a correction `corrected`, `withdrawn` or `not-held`."""
     groups: dict[str, dict[str, Scalar]]
 
 
@@ -93,6 +99,14 @@ class GroupOracle:
         if None not in windows:
             oldest = newest_us - self.lateness_us - max((window or 0 for window in windows), default=0)
             self.ring = [entry for entry in self.ring if entry.time_us >= oldest]
+
+    def holds(self, event_id: str) -> bool:
+        """Say whether an event is still in the ring."""
+        return any(entry.event_id == event_id for entry in self.ring)
+
+    def leave(self, event_id: str) -> None:
+        """Take an event out of the ring: of two that had one id, the newer."""
+        del self.ring[max(i for i, entry in enumerate(self.ring) if entry.event_id == event_id)]
 
     def values(self, at_us: int, current: Past | None = None) -> dict[str, Scalar]:
         """Return the group's features at a time; `current` is the event that is asked for, if it is of this group."""
@@ -171,17 +185,36 @@ class Oracle:
         newest = self.newest.get(spec.type)
         if newest is None:
             return "counted"
-        same = [past for past in self.counted[spec.type][-REMEMBERED:] if past.event_id == event_id]
-        if any(past.time_us >= newest - spec.dedupe_us for past in same):
+        if self.knows(spec, event_id):
             return "duplicate"
         may_be_late = self.copies or not spec.refers_to
         return "late" if may_be_late and time_us < newest - spec.lateness_us else "counted"
 
+    def knows(self, spec: EventSpec, event_id: str) -> bool:
+        """Say whether an id was counted within `dedupe_us` and the last 1,024; one that was taken back stays known."""
+        same = [past for past in self.counted.get(spec.type, ())[-REMEMBERED:] if past.event_id == event_id]
+        return any(past.time_us >= self.newest[spec.type] - spec.dedupe_us for past in same)
+
     def step(self, spec: EventSpec, event: Past) -> Row:
-        """Judge an event; where it counts, return its row and take it in."""
+        """Judge an event; where it counts, return its row and take it in. A correction goes its own way."""
+        if event.correction is not None:
+            return self._correct(spec, event)
         verdict = self.verdict(spec, event.event_id, event.time_us)
-        if verdict != "counted":
-            return Row(verdict, {})
+        return self._count(event, verdict) if verdict == "counted" else Row(verdict, {})
+
+    def _correct(self, spec: EventSpec, event: Past) -> Row:
+        """Take an event back that is known and in every ring of its type; enter it as it is told now, if it is."""
+        own = [group for group in self.groups if group.spec.event == event.type]
+        if not self.knows(spec, event.event_id) or not all(group.holds(event.event_id) for group in own):
+            return Row("not-held", {})
+        for group in own:
+            group.leave(event.event_id)
+        if event.correction == "replace":
+            return self._count(event, "corrected")
+        missing = {group.spec.key: {one.name: None for one in group.spec.features} for group in self.groups}
+        return Row("withdrawn", dict[str, dict[str, Scalar]](missing))
+
+    def _count(self, event: Past, verdict: str) -> Row:
         row = Row(verdict, self.rows(event.time_us, event))
         self.counted.setdefault(event.type, []).append(event)
         newest = max(event.time_us, self.newest.get(event.type, event.time_us))
