@@ -1,6 +1,6 @@
 """Every aggregate through the features service as a process of its own, on a real Kafka and a real Redis.
 
-By default one column on a few thousand payments; with `--matrix=whole` (`make verify-features`) all of them on 100,000
+By default two columns on a few thousand payments; with `--matrix=whole` (`make verify-features`) all of them on 100,000
 payments of 1,000 cards each, and the results are kept.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.features.world import opened_world
 from tests.matrix.columns import COLUMNS, Column, survive
-from tests.matrix.judging import Judge, judged
+from tests.matrix.judging import Judge, Seen, judged
 from tests.matrix.payments import Size, payments
 from tests.matrix.report import Reported, apart, written
 
@@ -33,7 +33,7 @@ async def test_every_value_is_the_oracles(
     """Rows, store and a replay of the log equal the oracle bit for bit, whatever befalls the service."""
     whole = request.config.getoption("--matrix") == "whole"
     size, until_ms = WHOLE if whole else SMALL, time.time_ns() // 1_000_000 - HOUR_MS
-    columns = COLUMNS if whole else tuple(column for column in COLUMNS if column.needs == "kills")
+    columns = COLUMNS if whole else tuple(column for column in COLUMNS if column.needs in ("kills", "corrected"))
     judge, found = Judge(load([PIPELINE])), list[Reported]()
 
     async def ran(column: Column, prefix: str) -> Reported:
@@ -44,8 +44,9 @@ async def test_every_value_is_the_oracles(
         at = {"kafka_bootstrap": kafka_bootstrap, "redis_url": redis_url, "prefix": prefix}
         async with opened_world(PIPELINE, home, partitions=PARTITIONS, **at) as world:
             run = await survive(column, world, events, rate=rate, seed=SEED)
-            raw, features, store = await world.log("raw-data"), await world.log("features"), await world.stored()
-        return Reported(column.name, judged(judge, raw, features, store), run.done, time.monotonic() - began)
+            raw, features, late = [await world.log(topic) for topic in ("raw-data", "features", "raw-data.late")]
+            seen = Seen(raw, features, late, await world.stored())
+        return Reported(column.name, judged(judge, seen), run.done, time.monotonic() - began)
 
     for i, column in enumerate(columns):
         found.append(await ran(column, f"{topic_prefix}{i}."))

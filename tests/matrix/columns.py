@@ -117,6 +117,7 @@ COLUMNS = (
     Column("shuffled within lateness", payments.shuffled, nothing),
     Column("duplicated", payments.duplicated, nothing),
     Column("late", payments.late, nothing),
+    Column("corrected", payments.corrected, nothing, "corrected"),
     Column("kill -9 each 2 s", payments.mixed, killed, "kills"),
     Column("rebalance", payments.mixed, rebalanced, "rebalances"),
     Column("Redis flushed", payments.mixed, flushed, "flushes"),

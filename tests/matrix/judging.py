@@ -1,5 +1,6 @@
 """What features published and stored, and what its engine says on replay, against the oracle and exact windows."""
 
+import json
 import math
 import random
 from collections import Counter, defaultdict
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tests.unit.oracles.exact import ExactGroup
 from tests.unit.oracles.fold import Placed, placed
-from tests.unit.oracles.held import own, published
+from tests.unit.oracles.held import lying, own
 from tests.unit.oracles.logs import Logged
 from tests.unit.oracles.stored import known_as, opened
 from tests.unit.oracles.tables import Driven
@@ -16,6 +17,7 @@ from tests.unit.oracles.windows import Oracle, Past, Row, narrowed
 
 from millrace.spec import Deployment, EventSpec, FeatureSpec, GroupSpec, Scalar
 from millrace_common.keys import partition_of
+from millrace_common.messages import FeatureRow
 from millrace_common.records import Record
 from millrace_common.slots import tag, value_key
 from millrace_engine.entity import compile_entity
@@ -24,6 +26,9 @@ Log = Sequence[Sequence[Record]]
 ENTITY = "card"
 LATER_US = (1, 1_800_000_000, 7_200_000_000)
 """When the store is asked again, after the newest event."""
+ENTERED, TAKEN_BACK = ("counted", "corrected"), ("corrected", "withdrawn")
+SET_ASIDE = ("late", "not-held")
+"""Verdicts upon which an event goes to `raw-data.late`."""
 Values = Mapping[str, Mapping[str, Scalar]]
 
 
@@ -51,7 +56,7 @@ class Judge:
 
     def tell(self, entity: str, events: Sequence[tuple[EventSpec, Past]]) -> Told:
         """Return what the oracle says of an entity."""
-        key = (entity, *((past.event_id, past.time_us) for _, past in events))
+        key = (entity, *((past.event_id, past.correction, *past.fields.values()) for _, past in events))
         if key not in self.told:
             self.told[key] = self._tell(events)
         return self.told[key]
@@ -63,7 +68,10 @@ class Judge:
         for spec, past in events:
             row = oracle.step(spec, past)
             steps.append((past, row))
-            if row.verdict == "counted":
+            if row.verdict in TAKEN_BACK:
+                for group in exact:
+                    group.leave(past.event_id)
+            if row.verdict in ENTERED:
                 for group in exact:
                     for name, true in group.values(past.time_us, past).items():
                         found = row.groups[group.spec.key][name]
@@ -78,12 +86,14 @@ class Judged:
 
     events: int = 0
     rows: int = 0
+    repeated: int = 0
+    """Rows that lie on the topic once more, of the same record: what was published before a crash, and after it."""
     verdicts: Counter[str] = field(default_factory=Counter)
     stream: Counter[tuple[str, str]] = field(default_factory=Counter)
     store: Counter[tuple[str, str]] = field(default_factory=Counter)
     replay: Counter[tuple[str, str]] = field(default_factory=Counter)
     other: Counter[str] = field(default_factory=Counter)
-    """What is wrong beside values: rows or entities too few or too many, rings that differ."""
+    """What is wrong beside values: rows or entities too few or too many, rings, flags, events that were set aside."""
     errors: dict[tuple[str, str], float] = field(default_factory=dict)
     final: dict[str, Values] = field(default_factory=dict)
     """What each entity's groups come to in the end."""
@@ -94,8 +104,19 @@ class Judged:
         return sum(sum(found.values()) for found in (self.stream, self.store, self.replay, self.other))
 
 
-def judged(judge: Judge, raw: Log, features: Log, store: Mapping[str, bytes]) -> Judged:
-    """Hold the rows, the store and a replay of the log against the oracle."""
+@dataclass(frozen=True)
+class Seen:
+    """What lies on the topics and in the store once the service stands at the end."""
+
+    raw: Log
+    features: Log
+    late: Log
+    store: Mapping[str, bytes]
+
+
+def judged(judge: Judge, seen: Seen) -> Judged:
+    """Hold the rows, what was set aside, the store and a replay of the log against the oracle."""
+    raw = seen.raw
     found = Judged(events=sum(map(len, raw)))
     entities = placed(raw, judge.deployment, own)
     told = {entity: judge.tell(entity, events) for entity, events in entities.items()}
@@ -103,8 +124,9 @@ def judged(judge: Judge, raw: Log, features: Log, store: Mapping[str, bytes]) ->
         found.verdicts.update(row.verdict for _, row in of_entity.steps)
         for at, largest in of_entity.errors.items():
             found.errors[at] = max(found.errors.get(at, 0.0), largest)
-    _hold_stream(found, told, features)
-    _hold_store(found, judge, told, store, len(raw))
+    _hold_stream(found, told, seen.features)
+    _hold_late(found, told, seen.late)
+    _hold_store(found, judge, told, seen.store, len(raw))
     _hold_replay(found, judge, told, entities)
     return found
 
@@ -125,12 +147,50 @@ def _differ(found: Values, wanted: Values) -> Iterator[tuple[str, str]]:
 
 
 def _hold_stream(found: Judged, told: Mapping[str, Told], features: Log) -> None:
-    rows = {row.event_id: row for row in published(features).values() if row.entity_type == ENTITY}
-    wanted = {past.event_id: row for of_one in told.values() for past, row in of_one.steps if row.verdict == "counted"}
-    found.rows = len(wanted)
-    found.other["rows"] += len(rows.keys() ^ wanted.keys())
-    for event_id in rows.keys() & wanted.keys():
-        found.stream.update(_differ(rows[event_id].groups, wanted[event_id].groups))
+    """An event has a row when it counts, and one more for each correction; the last one lies last on the topic."""
+    rows = [row for row in lying(features) if row.entity_type == ENTITY]
+    once = {(row.row_id, row.source): row for row in rows}
+    found.repeated = len(rows) - len(once)
+    of_events, wanted = defaultdict[str, list[FeatureRow]](list), defaultdict[str, list[tuple[Past, Row]]](list)
+    for row in sorted(once.values(), key=lambda row: row.source.offset):
+        of_events[row.event_id].append(row)
+    for of_entity in told.values():
+        for past, of_event in of_entity.steps:
+            if of_event.groups:
+                wanted[past.event_id].append((past, of_event))
+    last = {row.event_id: row for row in rows}
+    for event_id in of_events.keys() | wanted.keys():
+        mine, right = of_events[event_id], wanted[event_id]
+        found.rows += len(right)
+        found.other["rows"] += abs(len(mine) - len(right))
+        found.other["last rows"] += mine[-1:] != [last.get(event_id)]
+        for row, (past, of_event) in zip(mine, right, strict=False):
+            found.other["rows that say"] += _says(row) != (of_event.verdict, past.time_us, past.fields["amount"])
+            found.stream.update(_differ(row.groups, of_event.groups))
+
+
+def _says(row: FeatureRow) -> tuple[str, int, Scalar]:
+    """Return what a row says of its event beside values."""
+    amount = (row.fields or {}).get("amount")
+    if row.op == "withdrawn":
+        return "withdrawn", row.event_time_us, amount
+    return "corrected" if "corrected" in row.flags else "counted", row.event_time_us, amount
+
+
+def _hold_late(found: Judged, told: Mapping[str, Told], late: Log) -> None:
+    """What came too late, or corrects what is not held, is set aside once by effect, with the reason."""
+    places = {}
+    for record in (record for log in late for record in log):
+        place = record.header("millrace-source-partition"), record.header("millrace-source-offset")
+        places[place] = (json.loads(record.value or b"")["payment_id"], record.header("millrace-reason"))
+    wanted = Counter[tuple[str, str | None]](
+        (past.event_id, row.verdict)
+        for of_entity in told.values()
+        for past, row in of_entity.steps
+        if row.verdict in SET_ASIDE
+    )
+    aside = Counter(places.values())
+    found.other["set aside"] += ((aside - wanted) + (wanted - aside)).total()
 
 
 def _hold_store(found: Judged, judge: Judge, told: Mapping[str, Told], store: Mapping[str, bytes], n: int) -> None:

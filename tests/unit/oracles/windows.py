@@ -211,8 +211,10 @@ class Oracle:
             group.leave(event.event_id)
         if event.correction == "replace":
             return self._count(event, "corrected")
-        missing = {group.spec.key: {one.name: None for one in group.spec.features} for group in self.groups}
-        return Row("withdrawn", dict[str, dict[str, Scalar]](missing))
+        missing: dict[str, dict[str, Scalar]] = {
+            group.spec.key: {feature.name: None for feature in group.spec.features} for group in self.groups
+        }
+        return Row("withdrawn", missing)
 
     def _count(self, event: Past, verdict: str) -> Row:
         row = Row(verdict, self.rows(event.time_us, event))
