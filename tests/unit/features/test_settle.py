@@ -143,17 +143,17 @@ async def test_only_the_last_call_of_a_batch_moves_the_cursor() -> None:
     """A batch of many entities is stored in several calls; killed between them, all of it is judged again."""
     stage = Stage(deployment(), partitions=1)
     stage.restart(DyingOnline(stage.store.held, before=3))
-    for n in range(700):
+    for n in range(2_500):
         await stage.send(payment(f"p{n}", f"c{n}", 0))
     with pytest.raises(Killed):
         await stage.run()
     horizons = [key for key in stage.store.held if ":i:" in key]
-    assert len(horizons) == 600
+    assert len(horizons) == 2_000
     assert b'"offset":0,' in stage.store.held["fs:{card.0}:c:raw-data:live"]
     stage.restart(MemoryOnline(stage.store.held, "next life"))
     await stage.run()
-    assert stage.counts() == {"in": 700, "rows": 100, "replayed": 600}
-    assert len({row.row_id for row in stage.rows()}) == 700
+    assert stage.counts() == {"in": 2_500, "rows": 500, "replayed": 2_000}
+    assert len({row.row_id for row in stage.rows()}) == 2_500
 
 
 async def test_a_small_cache_changes_nothing() -> None:

@@ -67,13 +67,13 @@ class Horizon(NamedTuple):
 
 
 def opened_horizon(value: bytes, *, types: int) -> Horizon:
-    """Read a horizon: three cells as in a value; of each type newest, n, ever, size, and a circle of (digest, time)."""
+    """Read a horizon: three cells as in a value; of each type newest, n, ever, size, circles of digests and times."""
     cells = struct.unpack(f"<{len(value) // CELL}q", value)
     at, found = 3, []
     for _ in range(types):
         newest, n, ever, size = cells[at : at + 4]
-        places = [at + 4 + 2 * (i % size) for i in range(ever - n, ever)]
-        found.append(Remembered(newest, [(cells[place], cells[place + 1]) for place in places]))
+        places = [at + 4 + i % size for i in range(ever - n, ever)]
+        found.append(Remembered(newest, [(cells[place], cells[place + size]) for place in places]))
         at += 4 + 2 * size
     assert at == len(cells), "the horizon is cut short"
     return Horizon(value[4:8], cells[1], cells[2], found)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from millrace_engine.jit import borrowed, kernel, leaf
-from millrace_engine.layout import CELLS, NEVER_US, Layout
+from millrace_engine.layout import CELLS, NEVER_US, Int64s, Layout
 from millrace_engine.partials import Table
 from millrace_engine.sketches import Cells, cells_of, lent_cells
 
@@ -30,13 +30,20 @@ class Arena(NamedTuple):
     cells: Cells
     slots: Table
     free: Table
+    changed: Int64s
+    """How many slots have changed since they were stored, then which."""
 
 
 def arena_of(layout: Layout, *, cells: int, slots: int) -> Arena:
     """Return an arena in which nothing is taken."""
     free = np.full((len(layout.blocks) + 1, 1), NO_BLOCK, dtype=np.int64)
     free[-1] = 0
-    nothing = Arena(cells_of(np.zeros(max(cells, layout.growth), dtype=np.int64)), _slots(layout, 0), free)
+    nothing = Arena(
+        cells_of(np.zeros(max(cells, layout.growth), dtype=np.int64)),
+        _slots(layout, 0),
+        free,
+        np.zeros(1, dtype=np.int64),
+    )
     return with_slots(nothing, layout, slots)
 
 
@@ -56,13 +63,15 @@ def with_cells(arena: Arena, cells: int) -> Arena:
 
 def with_slots(arena: Arena, layout: Layout, slots: int) -> Arena:
     """Return an arena of `slots` slots that holds what `arena` holds."""
-    return arena._replace(slots=np.concatenate([arena.slots, _slots(layout, slots - len(arena.slots))]))
+    more = slots - len(arena.slots)
+    changed = np.concatenate([arena.changed, np.zeros(more, dtype=np.int64)])
+    return arena._replace(slots=np.concatenate([arena.slots, _slots(layout, more)]), changed=changed)
 
 
 @kernel
 def lent_arena(arena: Arena) -> Arena:
     """Return the same arena for the time of a call."""
-    return Arena(lent_cells(arena.cells), borrowed(arena.slots), borrowed(arena.free))
+    return Arena(lent_cells(arena.cells), borrowed(arena.slots), borrowed(arena.free), borrowed(arena.changed))
 
 
 @kernel
@@ -108,6 +117,15 @@ def differs_since(arena: Arena, slot: int, place: int) -> int:
 def set_differs_since(arena: Arena, slot: int, place: int, since: int) -> None:
     """Note since when a block differs from what is stored."""
     arena.slots[slot, BLOCKS + PLACE_COLUMNS * place + 2] = since
+
+
+@kernel
+def touch(arena: Arena, slot: int) -> None:
+    """Note that a slot has changed."""
+    if arena.slots[slot, DIRTY] == 0:
+        arena.slots[slot, DIRTY] = 1
+        arena.changed[0] += 1
+        arena.changed[arena.changed[0]] = slot
 
 
 @kernel

@@ -228,9 +228,9 @@ def number(value: Scalar) -> float:
     return text_hash(value) if isinstance(value, str) else float(value)
 
 
-def scratch() -> Cells:
-    """Return the cells in which a kernel folds one feature."""
-    return cells_of(np.zeros(CELLS_MAX, dtype=np.int64))
+def scratch(windows: int) -> Cells:
+    """Return the cells in which a kernel folds one feature, and those that say where each window begins."""
+    return cells_of(np.zeros(CELLS_MAX + windows, dtype=np.int64))
 
 
 __all__ = ["Group", "GroupValues", "Status", "Unreadable", "compile_group", "number", "scratch"]

@@ -4,13 +4,14 @@ An id is remembered for `dedupe_us` behind the newest event of its type, and onl
 count bounds the memory of a busy entity (16 KiB), the time that of a quiet one. A duplicate that comes later than
 `dedupe_us` is late anyway, as long as lateness is the shorter of the two.
 
-A block holds [newest event time, how many are remembered, how many ever were] and then (digest, event time) around a
-circle: the i-th ever lies at i modulo its size.
+A block holds [newest event time, how many are remembered, how many ever were], then a circle of digests and one of
+their event times: the i-th ever lies at i modulo their size, a power of two. What is remembered no more is overwritten,
+or too old to count.
 """
 
 from millrace_engine.arena import NO_BLOCK, Arena, block_of, class_of, give_back, take
 from millrace_engine.jit import kernel, leaf
-from millrace_engine.layout import CAPACITY, CELLS, DEDUPE_US, IDS_MAX, NEVER_US, Layout
+from millrace_engine.layout import CAPACITY, CELLS, DEDUPE_US, IDS_MAX, NEVER_US, Int64s, Layout
 
 ENTRIES = 3
 """Where the entries of a block begin."""
@@ -24,9 +25,9 @@ def newest_us(arena: Arena, slot: int, place: int) -> int:
 
 
 @leaf
-def entry_of(at: int, ever: int, capacity: int) -> int:
-    """Return the cell at which the id lies that is the `ever`-th of its block."""
-    return at + ENTRIES + 2 * (ever % capacity)
+def place_of_id(at: int, ever: int, capacity: int) -> int:
+    """Return the cell of the `ever`-th digest of a block; its event time lies `capacity` cells further."""
+    return at + ENTRIES + (ever & (capacity - 1))
 
 
 @leaf
@@ -36,12 +37,29 @@ def holds(layout: Layout, arena: Arena, slot: int, kind: int, digest: int) -> bo
     at = block_of(arena, slot, place)
     if at == NO_BLOCK:
         return False
-    ints = arena.cells.ints
     capacity = layout.blocks[class_of(arena, slot, place), CAPACITY]
-    oldest_us = ints[at] - layout.kinds[kind, DEDUPE_US]
-    for ever in range(ints[at + 2] - 1, ints[at + 2] - ints[at + 1] - 1, -1):
-        entry = entry_of(at, ever, capacity)
-        if ints[entry] == digest and ints[entry + 1] >= oldest_us:
+    first = at + ENTRIES
+    if not _any_is(arena.cells.ints[first : first + capacity], digest):
+        return False
+    oldest_us = arena.cells.ints[at] - layout.kinds[kind, DEDUPE_US]
+    return _is_young(arena.cells.ints, (at, capacity), digest, oldest_us)
+
+
+@kernel
+def _any_is(digests: Int64s, digest: int) -> bool:
+    """Say whether a digest is among others: without a way out of the loop, so that it takes several at a time."""
+    found = 0
+    for one in digests:
+        found |= one == digest
+    return found != 0
+
+
+@kernel
+def _is_young(ints: Int64s, block: tuple[int, int], digest: int, oldest_us: int) -> bool:
+    at, capacity = block
+    for ever in range(ints[at + 2] - ints[at + 1], ints[at + 2]):
+        place = place_of_id(at, ever, capacity)
+        if ints[place] == digest and ints[place + capacity] >= oldest_us:
             return True
     return False
 
@@ -56,13 +74,13 @@ def remember(layout: Layout, arena: Arena, slot: int, kind: int, event: tuple[in
     ints = arena.cells.ints
     at = _roomy(layout, arena, slot, place)
     capacity = layout.blocks[class_of(arena, slot, place), CAPACITY]
-    entry = entry_of(at, ints[at + 2], capacity)
-    ints[entry], ints[entry + 1] = event
+    entry = place_of_id(at, ints[at + 2], capacity)
+    ints[entry], ints[entry + capacity] = event
     ints[at] = max(ints[at], event[1])
     ints[at + 1] += 1
     ints[at + 2] += 1
     oldest_us = ints[at] - layout.kinds[kind, DEDUPE_US]
-    while ints[at + 1] > 0 and ints[entry_of(at, ints[at + 2] - ints[at + 1], capacity) + 1] < oldest_us:
+    while ints[at + 1] > 0 and ints[place_of_id(at, ints[at + 2] - ints[at + 1], capacity) + capacity] < oldest_us:
         ints[at + 1] -= 1
 
 
@@ -85,9 +103,10 @@ def _roomy(layout: Layout, arena: Arena, slot: int, place: int) -> int:
         ints[at + 1] -= 1
         return at
     to = _blank(layout, arena, slot, place, class_ + 1)
+    larger = layout.blocks[class_ + 1, CAPACITY]
     ints[to : to + ENTRIES] = ints[at : at + ENTRIES]
     for ever in range(ints[at + 2] - ints[at + 1], ints[at + 2]):
-        old, new = entry_of(at, ever, capacity), entry_of(to, ever, layout.blocks[class_ + 1, CAPACITY])
-        ints[new], ints[new + 1] = ints[old], ints[old + 1]
+        old, new = place_of_id(at, ever, capacity), place_of_id(to, ever, larger)
+        ints[new], ints[new + larger] = ints[old], ints[old + capacity]
     give_back(arena, at, class_)
     return to

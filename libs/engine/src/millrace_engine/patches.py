@@ -83,16 +83,17 @@ def mark_stored(layout: Layout, arena: Arena) -> None:
     """Take everything that has changed as stored."""
     layout, arena = lent_layout(layout), lent_arena(arena)
     groups = len(layout.groups)
-    for slot in range(len(arena.slots)):
-        if arena.slots[slot, DIRTY] == 1:
-            arena.slots[slot, DIRTY] = 0
-            arena.slots[slot, STORED] = arena.slots[slot, OFFSET]
-            arena.slots[slot, STORED_US] = arena.slots[slot, APPENDED_US]
-            for place in range(groups + len(layout.kinds)):
-                at = block_of(arena, slot, place)
-                if at != NO_BLOCK:
-                    since = since_stored(arena.cells.ints, at) if place < groups else arena.cells.ints[at + 2]
-                    set_differs_since(arena, slot, place, since)
+    for i in range(arena.changed[0]):
+        slot = arena.changed[1 + i]
+        arena.slots[slot, DIRTY] = 0
+        arena.slots[slot, STORED] = arena.slots[slot, OFFSET]
+        arena.slots[slot, STORED_US] = arena.slots[slot, APPENDED_US]
+        for place in range(groups + len(layout.kinds)):
+            at = block_of(arena, slot, place)
+            if at != NO_BLOCK:
+                since = since_stored(arena.cells.ints, at) if place < groups else arena.cells.ints[at + 2]
+                set_differs_since(arena, slot, place, since)
+    arena.changed[0] = 0
 
 
 @kernel
@@ -161,8 +162,9 @@ def _changed_type(layout: Layout, arena: Arena, where: tuple[int, int], out: Int
     before_turn = min(n, capacity - first)
     for begin, length in ((first, before_turn), (0, n - before_turn)):
         if length > 0:
-            cell = at + ids.ENTRIES + 2 * begin
-            to = _range(out, to, place + TYPE_CELLS + 2 * begin, ints[cell : cell + 2 * length])
+            cell, into = at + ids.ENTRIES + begin, place + TYPE_CELLS + begin
+            to = _range(out, to, into, ints[cell : cell + length])
+            to = _range(out, to, into + capacity, ints[cell + capacity : cell + capacity + length])
     return to
 
 

@@ -64,7 +64,7 @@ def read_all(layout: Packed, columns: tuple[int, int, int], values: Values, out:
     """Write the features of each value, `[n, features]`."""
     unpacked = _unpacked(layout, columns)
     ints, asked, current = borrowed(values.ints), borrowed(values.asked), borrowed(values.current)
-    cells, scratch = Cells(ints, ints.view(np.float64)), cells_like(CELLS_MAX)
+    cells, scratch = Cells(ints, ints.view(np.float64)), cells_like(CELLS_MAX + len(unpacked.windows))
     for i in range(len(asked)):
         one = Asked(0, asked[i, 0], asked[i, 1], asked[i, 2] == 1)
         group_values(unpacked, cells, one, current[i], scratch, out[i])

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace_engine import ids
-from millrace_engine.arena import APPENDED_US, DIRTY, OFFSET, Arena, block_of, is_full, lent_arena, lent_layout
+from millrace_engine.arena import APPENDED_US, OFFSET, Arena, block_of, is_full, lent_arena, lent_layout, touch
 from millrace_engine.jit import borrowed, kernel
 from millrace_engine.layout import COLUMNS, FIRST_COLUMN, JUDGED_LATE, KIND, TYPE_LATENESS_US, Float64s, Int64s, Layout
 from millrace_engine.rings import enter
@@ -104,4 +104,4 @@ def _count(
     ids.remember(layout, arena, slot, kind, (digest, time_us))
     arena.slots[slot, OFFSET] = events.offsets[i]
     arena.slots[slot, APPENDED_US] = events.appends_us[i]
-    arena.slots[slot, DIRTY] = 1
+    touch(arena, slot)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace_engine import ids
-from millrace_engine.arena import APPENDED_US, DIRTY, OFFSET, Arena, arena_of, forget, is_full, with_cells, with_slots
+from millrace_engine.arena import APPENDED_US, OFFSET, Arena, arena_of, forget, is_full, touch, with_cells, with_slots
 from millrace_engine.entity import EntityPlan
 from millrace_engine.groups import scratch
 from millrace_engine.layout import IDS_CAPACITIES, Int64s, Layout
@@ -36,7 +36,7 @@ class EntityTable:
         self._arena = arena_of(self._layout, cells=1 << 16, slots=SLOTS_MIN)
         self._names: list[str] = []
         self._unused: list[int] = []
-        self._scratch = scratch()
+        self._scratch = scratch(len(self._layout.windows))
         self._words = [plan.ids_word, *(group.columns.word for group in plan.groups)]
 
     def __len__(self) -> int:
@@ -67,8 +67,9 @@ class EntityTable:
         return steps
 
     def dirty(self) -> NDArray[np.int64]:
-        """Return the slots that have changed since `clean`."""
-        return np.flatnonzero(self._arena.slots[:, DIRTY])
+        """Return the slots that have changed since `clean`, in the order in which they first did."""
+        changed = self._arena.changed
+        return changed[1 : 1 + changed[0]].copy()
 
     def clean(self) -> None:
         """Take what has changed as stored."""
@@ -103,7 +104,7 @@ class EntityTable:
         """Take an event out of a group by the digest of its id; False: it is not held as it came any more."""
         taken = retract(self._layout, self._arena, slot, group, digest)
         if taken:
-            self._arena.slots[slot, DIRTY] = 1
+            touch(self._arena, slot)
         return taken
 
     def correct(self, event: EventColumns, *, again: bool) -> Steps:
@@ -129,7 +130,8 @@ class EntityTable:
                 self._grow()
             count_again(self._layout, self._arena, event, steps, self._scratch)
         else:
-            state[OFFSET], state[APPENDED_US], state[DIRTY] = event.offsets[0], event.appends_us[0], 1
+            state[OFFSET], state[APPENDED_US] = event.offsets[0], event.appends_us[0]
+            touch(self._arena, slot)
         return steps
 
     def evict(self, entities_max: int) -> None:

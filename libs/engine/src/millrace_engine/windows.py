@@ -27,6 +27,7 @@ from millrace_engine.layout import (
 )
 from millrace_engine.partials import (
     ARGUMENT,
+    CELLS_MAX,
     CODE,
     CURRENT,
     DECAYED_MEAN,
@@ -97,8 +98,10 @@ def group_values(
     """Write the features of a group at a time to their places in `out`."""
     before = span_before(layout, cells, asked)
     features = layout.features
+    for w in range(layout.groups[asked.group, FIRST_WINDOW], layout.groups[asked.group, END_WINDOW]):
+        scratch.ints[CELLS_MAX + w] = since(cells, before, asked.at_us - layout.windows[w, WIDTH_US]).first
     for f in range(layout.groups[asked.group, FIRST_FEATURE], layout.groups[asked.group, END_FEATURE]):
-        span = _span_of(layout, cells, before, asked, f)
+        span = _span_of(layout.features, before, asked, f, scratch)
         given = asked.current and features[f, CURRENT] == 1 and _counts(features, f, current)
         if features[f, CODE] == LAST:
             value = _last(features, cells, span, f, current[features[f, ARGUMENT]] if given else math.nan)
@@ -110,12 +113,13 @@ def group_values(
 
 
 @leaf
-def _span_of(layout: Layout, cells: Cells, before: Span, asked: Asked, f: int) -> Span:
-    window, events = layout.features[f, WINDOW], layout.features[f, EVENTS]
+def _span_of(features: Table, before: Span, asked: Asked, f: int, scratch: Cells) -> Span:
+    """Return the entries that a feature looks at; where each window begins stands behind the partial in `scratch`."""
+    window, events = features[f, WINDOW], features[f, EVENTS]
     if window >= 0:
-        return since(cells, before, asked.at_us - layout.windows[window, WIDTH_US])
+        return Span(before.ring, before.stride, scratch.ints[CELLS_MAX + window], before.end)
     if events >= 0:
-        held = events - (asked.current and layout.features[f, CURRENT] == 1)
+        held = events - (asked.current and features[f, CURRENT] == 1)
         return Span(before.ring, before.stride, max(0, before.end - held), before.end)
     return before
 

@@ -6,18 +6,16 @@ from itertools import chain
 from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from millrace_common.keys import redis_id
 from millrace_common.records import Outgoing
-from millrace_common.slots import Cursor, Slot
+from millrace_common.slots import KEYS_PER_WRITE, Cursor, Slot
 from millrace_engine.entity import EntityPlan
 from millrace_engine.steps import EventColumns, Steps
 from millrace_engine.table import EntityTable
 from millrace_features.core.lots import Lot
 from millrace_features.core.rows import RowWriter
 
-ENTITIES_PER_CALL_MAX = 300
 _OFFSET = attrgetter("offset")
 
 
@@ -163,19 +161,21 @@ class Shard:
         """Yield the guarded calls that store the batch [first, end): only the last one moves offset and marks (R3)."""
         before = self.cursor or Cursor(first, {})
         after = Cursor(max(before.offset, end), dict(self.marks))
-        changed = self.table.dirty()
-        calls = np.split(changed, range(ENTITIES_PER_CALL_MAX, len(changed), ENTITIES_PER_CALL_MAX))
-        if not len(changed) and after == self.cursor:
+        slots = self.table.dirty()
+        if not len(slots) and after == self.cursor:
             return
-        for slots in calls[:-1]:
-            yield self._encoded(slots), before
-        yield self._encoded(calls[-1]), after
+        changed = list(zip(slots.tolist(), self.table.changes(slots), strict=True))
+        entities = max(1, KEYS_PER_WRITE // (1 + len(self.plan.groups)))
+        calls = [changed[i : i + entities] for i in range(0, len(changed), entities)] or [[]]
+        for call in calls[:-1]:
+            yield self._keyed(call), before
+        yield self._keyed(calls[-1]), after
         self.cursor = after
         self.table.clean()
 
-    def _encoded(self, slots: NDArray[np.int64]) -> Mapping[str, bytes]:
+    def _keyed(self, changed: Sequence[tuple[int, Sequence[bytes | None]]]) -> Mapping[str, bytes]:
         values: dict[str, bytes] = {}
-        for slot, encoded in zip(slots.tolist(), self.table.changes(slots), strict=True):
+        for slot, encoded in changed:
             for key, value in zip(self.keys(self.table.name(slot)), encoded, strict=True):
                 if value is not None:
                     values[key] = value
