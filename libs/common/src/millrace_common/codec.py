@@ -59,10 +59,9 @@ def rfc3339_all(times_us: NDArray[np.int64]) -> list[bytes]:
     [b'1970-01-01T00:00:00.000000Z', b'1969-12-31T23:59:59.999999Z']
     """
     seconds, micros = np.divmod(times_us, 1_000_000)
-    known, which = np.unique(seconds, return_inverse=True)
-    written = "".join(_rfc3339_second(second) for second in known.tolist()).encode()
     text = np.empty((len(times_us), 27), np.uint8)
-    text[:, :19] = np.frombuffer(written, np.uint8).reshape(-1, 19)[which]
+    to_the_second = np.datetime_as_string(seconds.astype("datetime64[s]")).astype("S19")
+    text[:, :19] = to_the_second.view(np.uint8).reshape(-1, 19)
     text[:, 19], text[:, 26] = ord("."), ord("Z")
     for place in range(25, 19, -1):
         micros, digits = np.divmod(micros, 10)
