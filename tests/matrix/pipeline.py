@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from tests.fakes.customs import Swing
+
 from millrace import (
     Event,
     FeatureGroup,
@@ -55,6 +57,7 @@ class Windows(FeatureGroup, on=Payment, by="card"):
     faded = agg.decayed_mean(Payment.amount, half_life="2m")
     rate = agg.rate().over("5m", "1h")
     ratio = agg.ratio(Payment.amount).over("1h")
+    swing = agg.custom(Swing, Payment.amount).over("5m", "1h")
 
 
 class Newest(FeatureGroup, on=Payment, by="card"):

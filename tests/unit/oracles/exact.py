@@ -8,6 +8,7 @@ from tests.unit.oracles.partials import SECOND_US
 from tests.unit.oracles.sketches import rank_of
 from tests.unit.oracles.windows import Entry, Past, taken, window_of
 
+from millrace.custom import resolve
 from millrace.spec import FeatureSpec, GroupSpec
 
 Timed = Sequence[tuple[int, float]]
@@ -112,6 +113,7 @@ EXACT: dict[str, Callable[[FeatureSpec, Timed, int], float | None]] = {
     "time_since_last": lambda feature, timed, at_us: (at_us - timed[-1][0]) / SECOND_US if timed else None,
     "distinct": lambda feature, timed, at_us: float(len({value for _, value in timed})),
     "quantile": lambda feature, timed, at_us: _quantile(feature, timed),
+    "custom": lambda feature, timed, at_us: resolve(feature.custom or "").oracle([value for _, value in timed]),
     "decayed_sum": _decayed_sum,
     "decayed_mean": _decayed_mean,
 }

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 from hypothesis import Phase
 from hypothesis import strategies as st
+from tests.fakes.customs import Swing
 from tests.fakes.features.deployment import AMOUNT, BIG, PAYMENT, SECOND, VISIT
 from tests.unit.oracles.windows import Past
 
+from millrace.custom import import_path
 from millrace.spec import AggregateOp, EventSpec, FeatureSpec, FieldRef, GroupSpec
 
 WINDOWS = {"2s": 2 * SECOND, "61s": 61 * SECOND}
@@ -37,6 +39,7 @@ def _of_window(name: str, window_us: int) -> list[FeatureSpec]:
         FeatureSpec(f"shops_{name}", "distinct", TEXT, window_us),
         FeatureSpec(f"amounts_{name}", "distinct", AMOUNT, window_us, where=BIG),
         FeatureSpec(f"third_{name}", "last", AMOUNT, window_us, n=3),
+        FeatureSpec(f"swing_{name}", "custom", AMOUNT, window_us, where=BIG, custom=import_path(Swing)),
         FeatureSpec(f"since_{name}", "time_since_last", None, window_us),
     ]
 

@@ -12,6 +12,7 @@ from typing import Self
 
 from tests.unit.oracles.sketches import bucket, estimated, hashed, rank_of, sketched
 
+from millrace.custom import resolve
 from millrace.spec import FeatureSpec
 
 SECOND_US = 1e6
@@ -237,6 +238,23 @@ class Decayed(Partial):
         return math.exp2(-(age_us / self.half_life_us))
 
 
+@dataclass
+class Custom(Partial):
+    """All values of a team's own aggregate: its oracle says what they come to. Their order is that of merging."""
+
+    path: str
+    values: list[float] = field(default_factory=list)
+
+    def add(self, value: float, time_us: int, at_us: int) -> None:
+        self.values.append(value)
+
+    def merge(self, other: Self, since_us: int) -> None:
+        self.values += other.values
+
+    def value(self) -> float | None:
+        return resolve(self.path).oracle(self.values)
+
+
 def empty(feature: FeatureSpec, window_us: int | None) -> Partial:
     """Return what is kept of no values. `window_us` is the feature's, or the one that its half-life implies."""
     half_life_us, q = feature.half_life_us or 0, feature.q or 0.0
@@ -253,6 +271,7 @@ def empty(feature: FeatureSpec, window_us: int | None) -> Partial:
         "first": First,
         "distinct": Distinct,
         "quantile": lambda: Quantile(q),
+        "custom": lambda: Custom(feature.custom or ""),
         "decayed_sum": lambda: Decayed(half_life_us),
         "decayed_mean": lambda: Decayed(half_life_us, is_mean=True),
     }
