@@ -17,6 +17,8 @@ from millrace_common.records import Outgoing
 KILL_SECONDS = 2.0
 ROLLBACK_SECONDS = 1.0
 CHUNK = 500
+PUBLISHED = "published:3"
+"""Where a process ends with rows on the topic that its state does not know of: after so many batches."""
 
 
 @dataclass
@@ -58,13 +60,25 @@ async def nothing(run: Run, feeding: asyncio.Task[None]) -> None:
 
 
 async def killed(run: Run, feeding: asyncio.Task[None]) -> None:
-    """`kill -9` two seconds after each time that it is ready."""
+    """`kill -9` two seconds after each time that it is ready; every second time when it has just published rows."""
     while not feeding.done():
         await asyncio.sleep(KILL_SECONDS)
-        await run.world.end(signal.SIGKILL)
+        assert await run.world.end(signal.SIGKILL) == -signal.SIGKILL
         run.done["kills"] += 1
-        await run.world.start()
-        await run.world.ready()
+        await run.world.start(failpoints=PUBLISHED if run.done["kills"] % 2 else "")
+        await _ready_or_gone(run.world)
+    await run.world.end(signal.SIGKILL)
+    run.done["kills"] += 1
+    await run.world.start()
+
+
+async def _ready_or_gone(world: World) -> None:
+    waits = [asyncio.create_task(wait) for wait in (world.ready(), world.died())]
+    first, others = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in others:
+        wait.cancel()
+    for wait in first:
+        await wait
 
 
 async def rebalanced(run: Run, feeding: asyncio.Task[None]) -> None:
