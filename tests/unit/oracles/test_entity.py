@@ -100,6 +100,20 @@ def test_corrections_are_those_of_the_oracle(stream: Stream, seed: int) -> None:
                 driven.evict(rng.choice((0, 1, 2)))
 
 
+def test_what_went_into_tiles_before_a_correction_is_stored() -> None:
+    """An event that is replaced by an older one than what has just left the ring hides no tile from the store."""
+
+    def paid(number: int, second: int, how: str | None = None) -> Logged:
+        fields: dict[str, Scalar] = {"amount": float(number), "merchant": "m"}
+        return Logged("a", Past(f"a{number}", "payment", 1_700_000_000 * SECOND + second * SECOND, fields, how))
+
+    driven, oracles = Driven(CARD), dict[str, Oracle]()
+    hold(driven, oracles, [paid(i, i) for i in range(200)])
+    hold(driven, oracles, [paid(200, 200), paid(170, 130, "replace")])
+    driven.restart()
+    hold(driven, oracles, [paid(201, 201)])
+
+
 def test_streams_correct_in_every_way() -> None:
     """The streams above have corrections of each outcome, also of busy entities: the checks have something to check."""
     found = Counter[str]()

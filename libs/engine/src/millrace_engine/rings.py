@@ -2,7 +2,17 @@
 
 from typing import NamedTuple
 
-from millrace_engine.arena import NO_BLOCK, Arena, block_of, class_of, differs_since, give_back, set_differs_since, take
+from millrace_engine.arena import (
+    ALL_DIFFERS,
+    NO_BLOCK,
+    Arena,
+    block_of,
+    class_of,
+    differs_since,
+    give_back,
+    set_differs_since,
+    take,
+)
 from millrace_engine.jit import kernel
 from millrace_engine.layout import (
     ALL_TILE_CELLS,
@@ -191,12 +201,16 @@ def holds(layout: Layout, arena: Arena, slot: int, group: int, digest: int) -> b
 
 @kernel
 def retract(layout: Layout, arena: Arena, slot: int, group: int, digest: int) -> bool:
-    """Take an event out of a group by its id digest; False: it is not among the raw events any more."""
+    """Take an event out of a group by its id digest; False: it is not among the raw events any more.
+
+    The record is written whole next: what enters in its place may be older than what left the ring for a tile.
+    """
     if block_of(arena, slot, group) == NO_BLOCK:
         return False
     place = place_of(layout, arena, slot, group)
     for j in range(place.n - 1, -1, -1):
         if arena.cells.ints[place.ring + j * place.stride + 1] == digest:
             drop(layout, arena.cells, place, j, j + 1)
+            set_differs_since(arena, slot, group, ALL_DIFFERS)
             return True
     return False
