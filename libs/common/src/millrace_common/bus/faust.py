@@ -60,6 +60,7 @@ class FaustReader:
         self._logs = logs
         self._turns: dict[TopicPartition, asyncio.Lock] = {}
         self._waiting: dict[TopicPartition, deque[Message]] = defaultdict(deque)
+        self._busy: set[TopicPartition] = set()
         self._workers: dict[TopicPartition, asyncio.Task[None]] = {}
         self._settled: dict[TopicPartition, int] = {}
         self._consumer: Consumer | None = None
@@ -115,22 +116,28 @@ class FaustReader:
         """Let a batch wait for its partition's turn, and hold the fetch up while enough of them wait."""
         at, self._consumer = message.lane.at, message.consumer
         self._waiting[at].append(message)
-        worker = self._workers.get(at)
-        if worker is None or worker.done():
-            worker = self._workers[at] = asyncio.create_task(self._guard(self._drain(at)))
+        if at not in self._busy:
+            self._busy.add(at)
+            self._workers[at] = asyncio.create_task(self._guard(self._drain(at)))
         if sum(len(waiting.raws) for waiting in self._waiting[at]) >= self.options.batch_records_max:
-            await asyncio.wait([worker])
+            await asyncio.wait([self._workers[at]])
 
     async def _drain(self, at: TopicPartition) -> None:
-        """Work off what waits of a partition; what came in the meantime goes into one batch."""
+        """Work off what waits of a partition; what came in the meantime goes into one batch.
+
+        Between seeing that nothing waits and saying so nothing else runs: what comes after that starts the next worker.
+        """
         waiting = self._waiting[at]
-        while waiting and not self._failed.done():
-            async with self._turns[at]:
-                messages = [waiting.popleft()]
-                records = len(messages[0].raws)
-                while waiting and (records := records + len(waiting[0].raws)) <= self.options.batch_records_max:
-                    messages.append(waiting.popleft())
-                await self._work(at, messages)
+        try:
+            while waiting and not self._failed.done():
+                async with self._turns[at]:
+                    messages = [waiting.popleft()]
+                    records = len(messages[0].raws)
+                    while waiting and (records := records + len(waiting[0].raws)) <= self.options.batch_records_max:
+                        messages.append(waiting.popleft())
+                    await self._work(at, messages)
+        finally:
+            self._busy.discard(at)
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it in a task of its own: what Faust would swallow ends the process instead."""
