@@ -247,3 +247,19 @@ async def test_a_slow_partition_does_not_hold_up_another(rig: AnyRig) -> None:
 
     async with rig.process() as bus, running(bus, Service("s").on("in", handler)) as task:
         await until(lambda: done[0] == 3 and done[1] == 2 * BATCH_RECORDS_MAX, task)
+
+
+async def test_a_record_that_comes_as_its_partition_falls_idle_does_not_wait_for_another(rig: AnyRig) -> None:
+    """Each record is sent when the one before it is in the handler, so that it comes about when that one is settled."""
+    await rig.open()
+    seen: list[int] = []
+
+    async def handler(batch: Batch) -> Outcome:
+        seen.extend(r.offset for r in batch.records)
+        return Outcome()
+
+    async with rig.process() as bus, running(bus, Service("s").on("in", handler)) as task:
+        for n in range(300):
+            await rig.publish(numbered(1, partition=0, first=n))
+            await until(lambda n=n: len(seen) > n, task)  # type: ignore[misc]  # mypy cannot type a lambda with a default
+    assert seen == list(range(300))
