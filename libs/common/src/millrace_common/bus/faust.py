@@ -60,7 +60,6 @@ class FaustReader:
         self._logs = logs
         self._turns: dict[TopicPartition, asyncio.Lock] = {}
         self._waiting: dict[TopicPartition, deque[Message]] = defaultdict(deque)
-        self._busy: set[TopicPartition] = set()
         self._workers: dict[TopicPartition, asyncio.Task[None]] = {}
         self._settled: dict[TopicPartition, int] = {}
         self._consumer: Consumer | None = None
@@ -116,8 +115,7 @@ class FaustReader:
         """Let a batch wait for its partition's turn, and hold the fetch up while enough of them wait."""
         at, self._consumer = message.lane.at, message.consumer
         self._waiting[at].append(message)
-        if at not in self._busy:
-            self._busy.add(at)
+        if at not in self._workers:
             self._workers[at] = asyncio.create_task(self._guard(self._drain(at)))
         if sum(len(waiting.raws) for waiting in self._waiting[at]) >= self.options.batch_records_max:
             await asyncio.wait([self._workers[at]])
@@ -137,7 +135,7 @@ class FaustReader:
                         messages.append(waiting.popleft())
                     await self._work(at, messages)
         finally:
-            self._busy.discard(at)
+            del self._workers[at]
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it in a task of its own: what Faust would swallow ends the process instead."""
