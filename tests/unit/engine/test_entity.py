@@ -4,13 +4,14 @@ import struct
 from dataclasses import replace
 
 import pytest
+from tests.fakes.customs import Swing
 from tests.fakes.features.deployment import AMOUNT, CARD_SPEND, CHARGEBACK, PAYMENT, SECOND, SHOP_TAKINGS, deployment
 from tests.unit.oracles.logs import Logged
 from tests.unit.oracles.stored import digest
 from tests.unit.oracles.tables import PARTITION, Driven
 from tests.unit.oracles.windows import Past
 
-from millrace.custom import CustomAggregate
+from millrace.custom import import_path
 from millrace.spec import Const, FeatureSpec, FieldRef
 from millrace_engine.entity import EntityPlan, compile_entity
 from millrace_engine.groups import Unreadable, compile_group
@@ -221,48 +222,14 @@ def test_what_float32_cannot_hold_is_missing() -> None:
     assert driven.step([paid(0.5, "c")])[0][1] == {group.key: {"x": None}}
 
 
-class Swing(CustomAggregate):
-    """The greatest less the least."""
-
-    cells = 2
-
-    @staticmethod
-    def prepare(cells: list[float]) -> None:
-        """Hold nothing."""
-        cells[0] = 1e308
-        cells[1] = -1e308
-
-    @staticmethod
-    def update(cells: list[float], value: float) -> None:
-        """Enter a value."""
-        cells[0] = min(cells[0], value)
-        cells[1] = max(cells[1], value)
-
-    @staticmethod
-    def merge(cells: list[float], other: list[float]) -> None:
-        """Join."""
-        cells[0] = min(cells[0], other[0])
-        cells[1] = max(cells[1], other[1])
-
-    @staticmethod
-    def finalize(cells: list[float]) -> float:
-        """Return the swing; 0 of nothing."""
-        return max(cells[1] - cells[0], 0.0)
-
-    @staticmethod
-    def oracle(values: list[float]) -> float:
-        """Return it slowly."""
-        return max(values) - min(values) if values else 0.0
-
-
 def test_a_teams_own_aggregate_runs_in_rings_and_tiles() -> None:
     """Its verbs are called for raw events and for those that left the ring, in rows and in readings."""
-    swing = FeatureSpec("swing", "custom", AMOUNT, 100 * SECOND, custom=f"{__name__}:Swing")
+    swing = FeatureSpec("swing", "custom", AMOUNT, 100 * SECOND, custom=import_path(Swing))
     group = replace(CARD_SPEND, features=(swing,))
     driven = Driven(compile_entity(deployment(group), "card"))
     amounts = [float(i * 7 % 101) for i in range(3 * RING)]
     rows = driven.step([paid(i / 10, f"e{i}", amount) for i, amount in enumerate(amounts)])
     for i, (_, row) in enumerate(rows):
-        assert row[group.key]["swing"] == Swing.oracle(amounts[:i])
+        assert row[group.key]["swing"] == (Swing.oracle(amounts[:i]) if i else None)
     read = compile_group(group, PAYMENT).read(value_of(driven), 20 * SECOND)
     assert read.values == {"swing": Swing.oracle(amounts)}

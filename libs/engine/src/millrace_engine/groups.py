@@ -18,7 +18,6 @@ from millrace_engine.layout import (
     VECTOR_CELLS,
     WORD,
     Columns,
-    Layout,
     layout_of,
 )
 from millrace_engine.partials import CELLS_MAX, CODES, COUNTED, FEATURE_COLUMNS
@@ -86,7 +85,7 @@ def compile_group(spec: GroupSpec, event: EventSpec, *, set_: bytes = bytes(4), 
     sizes = Sizes(fixed, 2 + len(expressions), int(layout.groups[0, ALL_TILE_CELLS]))
     kernels = tuple(map(compile_columns, expressions))
     takes_current = any(feature.include_current or feature.op in WITH_CURRENT for feature in spec.features)
-    return Group(spec, columns, evaluators, kernels, layout, packed(layout), names, sizes, takes_current)
+    return Group(spec, columns, evaluators, kernels, packed(layout), names, sizes, takes_current)
 
 
 def _check(spec: GroupSpec, feature: FeatureSpec) -> None:
@@ -116,7 +115,6 @@ class Group:
     evaluators: tuple[Evaluate, ...]
     kernels: tuple[EvaluateColumns, ...]
     """What is kept of an event, of one and of many at a time."""
-    layout: Layout
     packed: Packed
     names: tuple[tuple[str, bool], ...]
     """Each feature's name, and whether its values are whole."""
