@@ -20,7 +20,7 @@ from millrace_engine.layout import (
     Columns,
     layout_of,
 )
-from millrace_engine.partials import CELLS_MAX, CODES, COUNTED, FEATURE_COLUMNS
+from millrace_engine.partials import CELLS_MAX, CODES, FEATURE_COLUMNS
 from millrace_engine.reading import NO_BLOCK, Packed, Values, packed, read_all
 from millrace_engine.sketches import Cells, cells_of
 from millrace_engine.transforms import text_hash
@@ -80,7 +80,7 @@ def compile_group(spec: GroupSpec, event: EventSpec, *, set_: bytes = bytes(4), 
     columns = Columns(spec, word_, len(expressions), arguments, wheres, customs)
     layout = layout_of((columns,), (event,), copies=copies)
     evaluators = tuple(compile_scalar(expression) for expression in expressions)
-    names = tuple((feature.name, feature.op in COUNTED) for feature in spec.features)
+    names = tuple((feature.name, feature.dtype == "int") for feature in spec.features)
     fixed = HEADER_CELLS + int(layout.groups[0, VECTOR_CELLS])
     sizes = Sizes(fixed, 2 + len(expressions), int(layout.groups[0, ALL_TILE_CELLS]))
     kernels = tuple(map(compile_columns, expressions))

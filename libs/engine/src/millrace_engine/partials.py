@@ -64,8 +64,6 @@ CODES: dict[AggregateOp, int] = {
     "time_since_last": SINCE,
     "custom": CUSTOM,
 }
-COUNTED: frozenset[AggregateOp] = frozenset({"count", "distinct"})
-"""Whose values are whole numbers."""
 CELLS_MAX = QUANTILE_CELLS
 
 

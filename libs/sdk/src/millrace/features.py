@@ -50,6 +50,11 @@ class FeatureSpec:
     custom: str | None = field(default=None, metadata=ADDED)
     """A team's own aggregate, `module:Class` (`op` is `custom`)."""
 
+    @property
+    def dtype(self) -> Literal["int", "float"]:
+        """Return the type of its values: counts are whole numbers."""
+        return "int" if self.op in ("count", "distinct") else "float"
+
 
 @dataclass(frozen=True, slots=True)
 class GroupSpec:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from millrace.checks.draft import Draft
 from millrace.checks.events import event_spec
@@ -12,7 +12,7 @@ from millrace.events import Event, Field
 from millrace.expressions import AnyExpression, Derived, Operand, Operation
 from millrace.groups import Feature, FeatureGroup
 from millrace.places import Place
-from millrace.spec import Const, Dtype, Expr, FeatureRef, FeatureSpec, FieldRef, GroupSpec, Op, OpName
+from millrace.spec import Const, Dtype, Expr, FeatureRef, FieldRef, GroupSpec, Op, OpName
 
 
 class Typed(NamedTuple):
@@ -47,11 +47,6 @@ def checked(expression: Operand, place: Place, scope: Scope) -> Typed | None:
     mend = "use fields, features, numbers, text, true and false"
     scope.draft.mistake(place, f"{scope.what}: {type(expression).__name__} is no expression", mend=mend)
     return None
-
-
-def feature_dtype(feature: FeatureSpec) -> Literal["int", "float"]:
-    """Return the type of a feature: counts are whole numbers."""
-    return "int" if feature.op in ("count", "distinct") else "float"
 
 
 def _const(value: str | int | float | bool, place: Place, scope: Scope) -> Typed | None:
@@ -97,7 +92,7 @@ def _feature(feature: Feature[object], scope: Scope) -> Typed | None:
         mend = f"use one of {has}, or add it to {spec.name}.{source.name}"
         scope.draft.mistake(feature.place, f"{spec.name} has no feature {name}", mend=mend)
         return None
-    return Typed(FeatureRef(spec.name, name), feature_dtype(known))
+    return Typed(FeatureRef(spec.name, name), known.dtype)
 
 
 def _operation(operation: Operation[object], scope: Scope) -> Typed | None:

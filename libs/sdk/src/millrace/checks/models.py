@@ -4,7 +4,7 @@ import re
 
 from millrace.checks.draft import Draft
 from millrace.checks.events import event_spec
-from millrace.checks.expressions import Scope, Typed, checked, feature_dtype
+from millrace.checks.expressions import Scope, Typed, checked
 from millrace.checks.groups import group_spec
 from millrace.checks.sharing import groups_of, shares_rows
 from millrace.events import Event, Field, snake_case
@@ -139,7 +139,7 @@ def _group(group: type[FeatureGroup], model: Model, draft: Draft) -> list[Column
     if spec is None or not shares_rows(group, model, model.place, draft):
         return []
     return [
-        ColumnSpec(f"{spec.name}.{one.name}", feature_dtype(one), FeatureRef(spec.name, one.name), spec.name)
+        ColumnSpec(f"{spec.name}.{one.name}", one.dtype, FeatureRef(spec.name, one.name), spec.name)
         for one in spec.features
     ]
 

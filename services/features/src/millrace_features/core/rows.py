@@ -21,8 +21,6 @@ from millrace_common.records import Outgoing
 from millrace_engine.entity import EntityPlan
 from millrace_features.core.lots import Lot
 
-WHOLE = frozenset({"count", "distinct"})
-"""Aggregates whose value is an integer in JSON."""
 INTEGERS_MAX = 2**53
 _ENCODE = msgspec.json.Encoder().encode
 _CONSTANT = constant_headers(FeatureRow)
@@ -114,8 +112,8 @@ def compile_rows(plan: EntityPlan, spec: EventSpec, *, spine: bool, aligned: boo
         members.append((_struct(f"Group{i}", names), at, at + len(names)))
         at += len(names)
     specs: list[GroupSpec] = [group.spec for group in plan.groups]
-    ops = list(chain.from_iterable((feature.op for feature in group.features) for group in specs))
-    whole = tuple(i for i, op in enumerate(ops) if op in WHOLE)
+    dtypes = chain.from_iterable((feature.dtype for feature in group.features) for group in specs)
+    whole = tuple(i for i, dtype in enumerate(dtypes) if dtype == "int")
     names = [fact.name for fact in _FACTS]
     row = msgspec.defstruct(
         "Row", [(name, Any) for name in names], tag_field="type", tag=FeatureRow.__struct_config__.tag, gc=False
