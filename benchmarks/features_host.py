@@ -2,23 +2,28 @@
 
     python -m benchmarks.features_host [--records 100000] [--cards 10000] [--groups 1] [--headers]
 
-Drives the stages of the handler in this process, batch by batch, over events of one class with three aggregates over
-three windows: what aiokafka fetched becomes records, is admitted, stepped, written as rows, and built into the batches
-that go to the broker; the state that changed becomes what Redis would be sent. The whole handler is timed beside them.
+Drives the stages of the handler in this process, batch by batch, over events of one of two classes with three
+aggregates over three windows: what the broker sent is unpacked by aiokafka, becomes records, is admitted, stepped,
+written as rows, and built into the batches that go to the broker; the state that changed becomes what Redis would be
+sent. The handler is timed beside them as a whole.
 """
 
 import argparse
 import asyncio
 import json
 import random
+import struct
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass, field
 
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
 from millrace.spec import Deployment, EventSpec, FeatureSpec, FieldRef, FieldSpec, GroupSpec
@@ -38,7 +43,7 @@ from millrace_features.handlers import Features
 RAW, PARTITIONS, BATCH = "raw-data", 4, 5_000
 ROUNDS = 5
 """The least time of each stage counts: others may be at work on the machine."""
-WHOLE = "records, handler and apply"
+WHOLE = "from bytes to apply"
 BATCH_BYTES = 512 << 10
 START_US = 1_700_000_000_000_000
 HOUR_US = 3_600_000_000
@@ -46,20 +51,32 @@ AMOUNT = FieldRef("transaction", "amount", "float")
 
 
 def deployment(groups: int) -> Deployment:
-    """Return one event class, and groups of three aggregates over three windows."""
+    """Return two event classes, and groups of three aggregates over three windows of the first."""
     event = EventSpec(
         type="transaction",
         class_name="Transaction",
         version=1,
         fields=(
             FieldSpec("txn_id", "str", "id"), FieldSpec("card", "str", "entity"), FieldSpec("merchant", "str"),
-            FieldSpec("amount", "float", ge=0.0), FieldSpec("ts", "datetime", "time"),
+            FieldSpec("amount", "float", ge=0.0), FieldSpec("country", "str"), FieldSpec("currency", "str"),
+            FieldSpec("terminal", "str"), FieldSpec("ts", "datetime", "time"),
         ),
         id_field="txn_id",
         entity_fields=("card",),
         time_field="ts",
         lateness_us=10 * 60_000_000,
     )  # fmt: skip
+    chargeback = EventSpec(
+        type="chargeback",
+        class_name="Chargeback",
+        version=1,
+        fields=(FieldSpec("txn_id", "str", "refers"), FieldSpec("ts", "datetime", "time")),
+        id_field=None,
+        entity_fields=(),
+        time_field="ts",
+        refers_field="txn_id",
+        refers_to="transaction",
+    )
     windows = {"1m": 60_000_000, "1h": HOUR_US, "24h": 24 * HOUR_US}
     features = tuple(
         FeatureSpec(f"{op}_{name}", op, None if op == "count" else AMOUNT, window_us)
@@ -67,30 +84,63 @@ def deployment(groups: int) -> Deployment:
         for name, window_us in windows.items()
     )
     specs = [GroupSpec(f"CardSpend{n}", "transaction", ("card",), features, f"{n:032x}") for n in range(groups)]
-    return Deployment({"transaction": event}, {spec.name: spec for spec in specs}, {}, {}, "0" * 32)
+    events = {"chargeback": chargeback, "transaction": event}
+    return Deployment(events, {spec.name: spec for spec in specs}, {}, {}, "0" * 32)
 
 
-def fetched(count: int, cards: int, *, headers: bool) -> dict[int, list[ConsumerRecord]]:
-    """Return events as aiokafka hands them over, by partition."""
-    rng, partitions = random.Random(1), defaultdict[int, list[ConsumerRecord]](list)
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What the broker sent of one partition: a record batch of its log, from `first` on."""
+
+    at: TopicPartition
+    first: int
+    data: bytes
+
+    def unpacked(self) -> list[ConsumerRecord]:
+        """Return its records as aiokafka hands them over."""
+        place = KafkaPartition(self.at.topic, self.at.partition)
+        return list(PartitionRecords(place, MemoryRecords(self.data), None, self.first, None, None, True, 1))
+
+
+def events(count: int, cards: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the card and the JSON of each event."""
+    rng = random.Random(1)
     for n in range(count):
         card = f"card-{rng.randrange(cards):07d}"
-        value = json.dumps(
-            {"txn_id": f"t{n:09d}", "card": card, "merchant": f"m{n % 500}", "amount": n % 997 / 8,
-             "ts": START_US // 1_000 + n * 10}
-        ).encode()  # fmt: skip
-        log = partitions[at := partition_of(card, PARTITIONS)]
-        stated = (
-            ("ce_specversion", b"1.0"), ("ce_id", b"t%09d" % n), ("ce_type", b"transaction"),
+        event = {
+            "type": "transaction", "txn_id": f"t{n:012d}", "card": card, "merchant": f"m{n % 500:04d}",
+            "amount": n % 997 / 8, "country": "NL", "currency": "EUR", "terminal": f"pos-{n % 500:04d}",
+            "ts": START_US // 1_000 + n * 10,
+        }  # fmt: skip
+        yield card, json.dumps(event, separators=(",", ":")).encode()
+
+
+def fetched(count: int, cards: int, *, headers: bool) -> list[Fetched]:
+    """Return events as the broker sends them, batch by batch."""
+    logs = defaultdict[int, list[Fetched]](list)
+    open_: dict[int, DefaultRecordBatchBuilder] = {}
+    sizes = Counter[int]()
+
+    def end(at: int) -> None:
+        first = BATCH * len(logs[at])
+        data = struct.pack(">q", first) + open_.pop(at).build()[8:]
+        logs[at].append(Fetched(TopicPartition(RAW, at), first, data))
+
+    for n, (card, value) in enumerate(events(count, cards)):
+        at = partition_of(card, PARTITIONS)
+        builder = open_.setdefault(at, DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 64 << 20))
+        stated = [
+            ("ce_specversion", b"1.0"), ("ce_id", b"t%012d" % n), ("ce_type", b"transaction"),
             ("ce_source", b"/millrace/ingest"), ("ce_time", b"2024-01-01T00:00:00.000000Z"),
-        )  # fmt: skip
+        ]  # fmt: skip
         time_ms = START_US // 1_000 + n * 10
-        log.append(
-            ConsumerRecord(
-                RAW, at, len(log), time_ms, 1, card.encode(), value, None, 12, len(value), stated if headers else ()
-            )
-        )
-    return partitions
+        builder.append(sizes[at] % BATCH, time_ms, card.encode(), value, stated if headers else [])
+        sizes[at] += 1
+        if sizes[at] % BATCH == 0:
+            end(at)
+    for at in list(open_):
+        end(at)
+    return [one for log in logs.values() for one in log]
 
 
 class Nowhere(MemoryOnline):
@@ -136,24 +186,27 @@ class Budget:
         self.spent[name] += time.process_time() - started
 
 
-async def opened(groups: int, partitions: Sequence[int]) -> Features:
+async def opened(groups: int) -> Features:
     """Return a handler that has taken its partitions over."""
     declared = deployment(groups)
     features = Features(
         compile_feeds(declared), compile_events(declared), Nowhere(), Broker(), "0", entities_max=2_000_000
     )
-    for partition in partitions:
+    for partition in range(PARTITIONS):
         await features.start(TopicPartition(RAW, partition), None)
     return features
 
 
-async def by_stage(features: Features, at: TopicPartition, raws: Sequence[ConsumerRecord], budget: Budget) -> None:
-    """Do what the handler and the publisher do with one batch, stage by stage."""
-    shard, raws = features._shards[at]["card"], list(map(copy, raws))  # as freshly made as by the fetch
+async def by_stage(features: Features, fetched: Fetched, budget: Budget) -> None:
+    """Do what the bus, the handler and the publisher do with one batch, stage by stage."""
+    at, shards = fetched.at, features._shards[fetched.at]
+    shard, known = shards["card"], {name: shard.table.slots for name, shard in shards.items()}
+    with budget.stage("unpack"):
+        raws = fetched.unpacked()
     with budget.stage("records"):
-        records = records_of(at, raws)
+        batch = Batch(at, records_of(at, raws))
     with budget.stage("admit"):
-        admitted = features._intakes[RAW].admit(Batch(at, records), {"card": shard.table.slots}, [])
+        admitted = features._intakes[RAW].admit(batch, known, [])
     with budget.stage("load new entities"):
         lots = shard.new(admitted.lots)
         unknown = shard.unknown(lots)
@@ -168,27 +221,22 @@ async def by_stage(features: Features, at: TopicPartition, raws: Sequence[Consum
             for one in packed(lambda: BatchBuilder(BATCH_BYTES, 0), parcel):
                 one.batch._build()
     with budget.stage("state to store"):
-        for _ in shard.writes(records[0].offset, records[-1].offset + 1):
+        for _ in shard.writes(fetched.first, batch.end):
             pass
 
 
 async def main(count: int, cards: int, groups: int, *, headers: bool) -> None:
     """Print the budget."""
-    logs = fetched(count, cards, headers=headers)
-    work = [
-        (TopicPartition(RAW, partition), log[first : first + BATCH])
-        for partition, log in logs.items()
-        for first in range(0, len(log), BATCH)
-    ]
-    await run_stages(await opened(groups, list(logs)), work[:1], Budget())  # so that what compiles at first use has
+    work = fetched(count, cards, headers=headers)
+    await run_stages(await opened(groups), work[:1], Budget())  # so that what compiles at first use has
     rounds = []
     for _ in range(ROUNDS):
         rounds.append(Budget())
-        await run_stages(await opened(groups, list(logs)), work, rounds[-1])
-        features = await opened(groups, list(logs))
+        await run_stages(await opened(groups), work, rounds[-1])
+        features = await opened(groups)
         with rounds[-1].stage(WHOLE):
-            for at, raws in work:
-                outcome = await features.on_batch(Batch(at, records_of(at, raws)))
+            for one in work:
+                outcome = await features.on_batch(Batch(one.at, records_of(one.at, one.unpacked())))
                 await outcome.apply()
     print(f"{count} events, {cards} cards, {9 * groups} features, batches of {BATCH}; microseconds an event")
     least = {name: min(budget.spent[name] for budget in rounds) / count * 1e6 for name in rounds[0].spent}
@@ -197,11 +245,10 @@ async def main(count: int, cards: int, groups: int, *, headers: bool) -> None:
     print(f"{'all stages':28} {sum(least.values()) - least[WHOLE]:8.3f}")
 
 
-async def run_stages(features: Features, work: Sequence[tuple[TopicPartition, Sequence[ConsumerRecord]]],
-                     budget: Budget) -> None:  # fmt: skip
+async def run_stages(features: Features, work: Sequence[Fetched], budget: Budget) -> None:
     """Work batches off stage by stage."""
-    for at, raws in work:
-        await by_stage(features, at, raws, budget)
+    for one in work:
+        await by_stage(features, one, budget)
 
 
 if __name__ == "__main__":

@@ -49,10 +49,15 @@ def row_digests(entity_type: str, event_type: str, event_ids: Sequence[str], gro
     """
     start = hashlib.blake2b(_prefixed(entity_type) + _prefixed(event_type), digest_size=16)
     end = b"".join(map(_prefixed, sorted(group_keys)))
+    starts: dict[int, hashlib.blake2b] = {}
     digests = []
-    for event_id in event_ids:
-        digest, data = start.copy(), event_id.encode()
-        digest.update(len(data).to_bytes(4, "big") + data + end)
+    for data in map(str.encode, event_ids):
+        n = len(data)
+        if n not in starts:
+            starts[n] = start.copy()
+            starts[n].update(n.to_bytes(4, "big"))
+        digest = starts[n].copy()
+        digest.update(data + end)
         digests.append(digest.digest())
     return b"".join(digests)
 

@@ -16,7 +16,8 @@ from millrace.refusals import Parked, Refused
 from millrace.spec import Deployment, EventSpec, FieldSpec, Scalar
 from millrace_engine.contracts import EPOCH, Shape, diagnose, document, shape_of
 
-Convert = Callable[[Any], Scalar]
+Convert = Callable[[Sequence[Any]], Sequence[Scalar]]
+"""Makes of a column as it was sent what is stored."""
 
 
 class _Peek(msgspec.Struct):
@@ -67,7 +68,7 @@ class Contract:
         Written as JSON, each is then the object of its fields in the contract's order.
         """
         for name, convert in self.replaced:
-            _set(events, name, map(convert, column(events, name)))
+            _set(events, name, convert(column(events, name)))
         _set(events, "type", repeat(msgspec.UNSET))
 
     def event(self, value: bytes, ce_id: str | None) -> Event:
@@ -232,13 +233,15 @@ def _contract(spec: EventSpec) -> Contract:
 
 def _conversion(field: FieldSpec) -> tuple[Convert, ...]:
     if field.dtype == "datetime":
-        return (_stored_time,)
-    return (_stored_hash,) if field.pii == "hash" else ()
+        return (_stored_times,)
+    return (_stored_hashes,) if field.pii == "hash" else ()
 
 
-def _stored_time(value: Any) -> Scalar:
-    return value * 1_000 if type(value) is int else None if value is None else microseconds(value)
+def _stored_times(values: Sequence[Any]) -> Sequence[Scalar]:
+    if set(map(type, values)) == {int}:
+        return [value * 1_000 for value in values]
+    return [None if value is None else microseconds(value) for value in values]
 
 
-def _stored_hash(value: Scalar) -> Scalar:
-    return None if value is None else personal_hash(value)
+def _stored_hashes(values: Sequence[Any]) -> Sequence[Scalar]:
+    return [None if value is None else personal_hash(value) for value in values]

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
-from operator import attrgetter
+from itertools import chain
+from operator import attrgetter, itemgetter
 
+import numpy as np
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -13,31 +14,35 @@ from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 from millrace_common.bus.lane import Extent
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.bus.standing import Followed, Standing
+from millrace_common.columns import Records
 from millrace_common.errors import DataGap, Unavailable
-from millrace_common.records import Batch, Record, TopicPartition
+from millrace_common.records import Batch, Headers, TopicPartition
 from millrace_common.service import Follower
 from millrace_common.together import within
 
 _HEADERS, _OFFSET, _KEY = attrgetter("headers"), attrgetter("offset"), attrgetter("key")
-_VALUE, _TIME = attrgetter("value"), attrgetter("timestamp")
+_VALUE, _TIME, _HEADER_VALUE = attrgetter("value"), attrgetter("timestamp"), itemgetter(1)
 _POLL_MS = 500
 _STOP_SECONDS_MAX = 3.0
 
 
-def records_of(at: TopicPartition, raws: Sequence[ConsumerRecord]) -> list[Record]:
+def records_of(at: TopicPartition, raws: Sequence[ConsumerRecord]) -> Records:
     """Return records as the services see them; Kafka lets a header have no value, here it is empty then."""
-    if any(map(_HEADERS, raws)):
-        return [_record_of(at, raw) for raw in raws]
-    times_us = [time_ms * 1_000 for time_ms in map(_TIME, raws)]
-    facts = map(_OFFSET, raws), map(_KEY, raws), map(_VALUE, raws), repeat(()), times_us
-    return list(map(Record, repeat(at.topic), repeat(at.partition), *facts))
+    n, headers = len(raws), list(map(_HEADERS, raws))
+    return Records(
+        at,
+        np.fromiter(map(_OFFSET, raws), np.int64, n),
+        list(map(_KEY, raws)),
+        list(map(_VALUE, raws)),
+        _with_values(headers) if any(headers) else [()] * n,
+        np.fromiter(map(_TIME, raws), np.int64, n) * 1_000,
+    )
 
 
-def _record_of(at: TopicPartition, raw: ConsumerRecord) -> Record:
-    headers = raw.headers
-    if [name for name, value in headers if value is None]:
-        headers = tuple((name, value or b"") for name, value in headers)
-    return Record(at.topic, at.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp * 1_000)
+def _with_values(stated: Sequence[Sequence[tuple[str, bytes | None]]]) -> list[Headers]:
+    if None in map(_HEADER_VALUE, chain.from_iterable(stated)):
+        return [tuple((name, value or b"") for name, value in headers) for headers in stated]
+    return [tuple(headers) for headers in stated]  # type: ignore[arg-type]  # each has its value
 
 
 class Logs:

@@ -6,12 +6,13 @@ without word of where it was before) the first steps are taken at a glance; what
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter, methodcaller
+from operator import methodcaller
 from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
+from millrace_common.columns import Records
 from millrace_common.errors import Parked, Refused
 from millrace_common.records import Batch, Headers, Record
 from millrace_common.topics import EVENT_BYTES_MAX
@@ -32,7 +33,6 @@ _TYPE, _DATASCHEMA, _VALUES = (
     methodcaller("get", "ce_dataschema"),
     methodcaller("values"),
 )
-_KEY, _VALUE, _HEADERS = attrgetter("key"), attrgetter("value"), attrgetter("headers")
 
 
 class Opened(NamedTuple):
@@ -93,10 +93,11 @@ class Intake:
         `known[entity type]` holds entities that are known to be at home here, `ends` the ends of raw-data's partitions.
         """
         admitted = Admitted()
-        plain = self._plain(batch.records)
-        lots = [plain] if plain is not None else self._sorted(batch.records, ends, admitted)
+        records = Records.of(batch.at, batch.records)
+        plain = self._plain(records)
+        lots = [plain] if plain is not None else self._sorted(records, ends, admitted)
         for lot in lots:
-            lot.complete(batch.records)
+            lot.complete(records)
             homes = lot.homes(known[lot.entity_type], self.partitions, batch.at.partition)
             _part(lot, lot.future(), homes, admitted)
         return admitted
@@ -122,28 +123,35 @@ class Intake:
                 lot.corrections[place] = opened.correction
         return list(lots.values())
 
-    def _plain(self, records: Sequence[Record]) -> Lot | None:
+    def _plain(self, records: Records) -> Lot | None:
         """Return the lot of a whole batch in which all are plainly of one class; None where that cannot be seen."""
-        contract, values = self._common(list(map(_HEADERS, records))), list(map(_VALUE, records))
-        if contract is None or None in values:
+        values, has_headers = [value for value in records.values if value is not None], any(records.headers)
+        if len(values) < len(records):
             return None
-        longest_key = max(map(len, filter(None, map(_KEY, records))), default=0)
+        contract = self._common(records.headers) if has_headers else self._unstated(values[0])
+        if contract is None:
+            return None
+        longest_key = max(map(len, filter(None, records.keys)), default=0)
         if max(map(len, values)) > EVENT_BYTES_MAX or longest_key > _PLAIN_KEY_BYTES_MAX:
             return None
         try:
             events = list(map(contract.decoder.decode, values))
         except UNDECODABLE:
             return None
-        if not {UNSET, contract.spec.type}.issuperset(column(events, "type")):
+        named_by_value = self._only is None and not has_headers
+        types = {contract.spec.type} if named_by_value else {contract.spec.type, UNSET}
+        if not types.issuperset(column(events, "type")):
             return None
         lot = Lot.of(contract, self.feed)
         lot.places, lot.events = list(range(len(records))), events
         return lot
 
+    def _unstated(self, value: bytes) -> Contract | None:
+        """Return the class of an event without headers: the only one there is, or the one that its value names."""
+        return self._only or self._peek(value)
+
     def _common(self, headers: Sequence[Headers]) -> Contract | None:
-        """Return the one class that the headers of all records name, or that there is where they have none."""
-        if not any(headers):
-            return self._only
+        """Return the one class that the headers of all records name."""
         stated = list(map(dict, headers))
         named = set(zip(map(_TYPE, stated), map(_DATASCHEMA, stated), strict=True))
         odd = not _ODD.isdisjoint(set[str]().union(*stated)) or list(map(len, stated)) != list(map(len, headers))
@@ -169,7 +177,7 @@ class Intake:
         if value is None or len(value) > EVENT_BYTES_MAX or (key is not None and len(key) > _PLAIN_KEY_BYTES_MAX):
             return None
         if not headers:
-            return self._only or self._peek(value)
+            return self._unstated(value)
         stated = dict(headers)
         if not _ODD.isdisjoint(stated) or len(stated) != len(headers):
             return None

@@ -2,23 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
+from itertools import filterfalse
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from millrace.spec import EventSpec
+from millrace_common.columns import Int64s, Records
 from millrace_common.errors import Refused
 from millrace_common.ids import event_id_at, label_event_id
 from millrace_common.keys import partition_of
-from millrace_common.records import Record
+from millrace_common.records import Record, TopicPartition
 from millrace_engine.events import Contract, FieldColumns, column, key_texts
 from millrace_features.core.feeds import Feed
 from millrace_features.core.origin import EVENT_ID, Origin
 
-Int64s = NDArray[np.int64]
-_APPENDED = attrgetter("append_time_us")
+_NONE = Records.of(TopicPartition("", 0), ())
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
@@ -37,7 +36,7 @@ class Lot:
     events: list[msgspec.Struct] = field(default_factory=list)
     origins: dict[int, Origin] = field(default_factory=dict)
     corrections: dict[int, str] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
+    records: Records = _NONE
     event_ids: list[str] = field(default_factory=list)
     entity_ids: list[str] = field(default_factory=list)
     times_us: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
@@ -59,16 +58,17 @@ class Lot:
         """Return the fields as they are stored."""
         return FieldColumns(self.spec, self.events)
 
-    def complete(self, records: Sequence[Record]) -> "Lot":
-        """Fill the columns, given places, events as they were sent and origins."""
+    def complete(self, records: Records) -> "Lot":
+        """Fill the columns, given the records of the batch, places, events as they were sent and origins."""
         self.contract.store(self.events)
-        self.records = list(map(records.__getitem__, self.places))
+        self.records = records if len(self.places) == len(records) else records.chosen(self.places)
         self.entity_ids = key_texts(self.events, self.by)
         self.times_us = np.array(column(self.events, self.spec.time_field), np.int64)
-        self.appends_us = np.array(list(map(_APPENDED, self.records)), np.int64)
-        for i, place in enumerate(self.places) if self.origins else ():
-            if place in self.origins:
-                self.appends_us[i] = self.origins[place].append_time_us
+        self.appends_us = self.records.append_times_us
+        if self.origins:
+            self.appends_us = self.appends_us.copy()
+            for i, origin in self._copies():
+                self.appends_us[i] = origin.append_time_us
         self.event_ids = self._event_ids()
         return self
 
@@ -78,10 +78,15 @@ class Lot:
             ids = list(map(str, column(self.events, self.spec.id_field)))
         else:
             ids = [self._id_of(record, event) for record, event in zip(self.records, self.events, strict=True)]
-        for i, place in enumerate(self.places) if self.origins else ():
-            if place in self.origins:
-                ids[i] = self.records[i].header(EVENT_ID) or ids[i]
+        for i, _ in self._copies():
+            ids[i] = self.records[i].header(EVENT_ID) or ids[i]
         return ids
+
+    def _copies(self) -> list[tuple[int, Origin]]:
+        """Return, by index, where copies lay before."""
+        if not self.origins:
+            return []
+        return [(i, self.origins[place]) for i, place in enumerate(self.places) if place in self.origins]
 
     def _id_of(self, record: Record, event: msgspec.Struct) -> str:
         stated = record.header("ce_id") if record.headers else None
@@ -106,7 +111,7 @@ class Lot:
 
     def homes(self, known: Mapping[str, int], partitions: int, here: int) -> dict[int, int]:
         """Return, by index, the partition of events whose entity is not at home `here`; those `known` are."""
-        strangers = set(self.entity_ids).difference(known)
+        strangers = set(filterfalse(known.__contains__, self.entity_ids))
         if not strangers:
             return {}
         homes = {entity: partition_of(entity, partitions) for entity in strangers}
@@ -123,7 +128,7 @@ class Lot:
             [self.events[i] for i in indices],
             self.origins,
             self.corrections,
-            [self.records[i] for i in indices],
+            self.records.chosen(indices),
             [self.event_ids[i] for i in indices],
             [self.entity_ids[i] for i in indices],
             self.times_us[indices],

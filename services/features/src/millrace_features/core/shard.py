@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from operator import attrgetter
+from itertools import chain, filterfalse
 
 import numpy as np
 
@@ -15,8 +14,6 @@ from millrace_engine.steps import EventColumns, Steps
 from millrace_engine.table import EntityTable
 from millrace_features.core.lots import Lot
 from millrace_features.core.rows import RowWriter
-
-_OFFSET = attrgetter("offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +69,8 @@ class Shard:
         start = -1 if self.cursor is None else self.cursor.offset
         fresh = []
         for lot in lots:
-            if lot.records[0].offset < start:
-                lot = lot.kept([i for i, record in enumerate(lot.records) if record.offset >= start])
+            if lot.records.offsets[0] < start:
+                lot = lot.kept(np.flatnonzero(lot.records.offsets >= start).tolist())
             fresh.append(lot)
         again = self._made_twice(fresh)
         if again:
@@ -95,9 +92,8 @@ class Shard:
 
     def unknown(self, lots: Sequence[Lot]) -> list[str]:
         """Return the entities of lots that are not in the table, once each."""
-        slots = self.table.slots
-        named = dict.fromkeys(chain.from_iterable(lot.entity_ids for lot in lots))
-        return [entity for entity in named if entity not in slots]
+        known = self.table.slots.__contains__
+        return list(dict.fromkeys(filterfalse(known, chain.from_iterable(lot.entity_ids for lot in lots))))
 
     def keys(self, entity_id: str) -> list[str]:
         """Return where an entity's state lies: its id horizon, then a value for each group."""
@@ -152,7 +148,7 @@ class Shard:
             np.full(n, self.plan.kinds[lot.spec.type], np.int8),
             lot.times_us,
             np.frombuffer(digests, np.int64)[::2].copy(),
-            np.fromiter(map(_OFFSET, lot.records), np.int64, n),
+            lot.records.offsets,
             lot.appends_us,
             self.plan.arguments(lot.spec.type, lot.fields),
         )
