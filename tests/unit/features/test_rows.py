@@ -97,9 +97,8 @@ def test_rows_have_the_bytes_that_the_codec_gives_them(data: st.DataObject, spin
     exact = rng.choice([0.0, 1.0, 64.0, 2.0**53, 3.4e38, np.nan], shape)
     values = np.where(rng.random(shape) < 0.5, exact, rng.standard_normal(shape)).astype(np.float32)
     writer = compile_rows(CARD, PAYMENT, spine=spine, aligned=False)
-    assert writer.write(lot, writer.ids(lot.event_ids), values, late=late) == slowly(
-        lot, CARD, values, spine=spine, late=late
-    )
+    rows = writer.write(lot, writer.ids(lot.event_ids), values, late=late)
+    assert list(rows) == slowly(lot, CARD, values, spine=spine, late=late)
 
 
 def test_an_entity_without_groups_has_rows_of_no_groups() -> None:
@@ -108,16 +107,16 @@ def test_an_entity_without_groups_has_rows_of_no_groups() -> None:
     writer = compile_rows(NONE, VISIT, spine=True, aligned=False)
     values = np.empty((1, 0), np.float32)
     rows = writer.write(lot, writer.ids(lot.event_ids), values)
-    assert rows == slowly(lot, NONE, values, spine=True, late=False)
+    assert list(rows) == slowly(lot, NONE, values, spine=True, late=False)
     assert b'"groups":{}' in (rows[0].value or b"")
 
 
 @given(st.lists(st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999), min_size=1))
 def test_times_are_written_alike(times_us: list[int]) -> None:
     """Many at once, every time is the text that it is alone, of the years 1 to 9999."""
-    assert rfc3339_all(np.array(times_us)) == [rfc3339(time_us).encode() for time_us in times_us]
+    assert rfc3339_all(np.array(times_us)).tobytes() == "".join(map(rfc3339, times_us)).encode()
 
 
 def test_a_minute_has_sixty_seconds() -> None:
     """The plain case, so that both are not wrong alike."""
-    assert rfc3339_all(np.array([MINUTE + 1])) == [b"1970-01-01T00:01:00.000001Z"]
+    assert rfc3339_all(np.array([MINUTE + 1])).tobytes() == b"1970-01-01T00:01:00.000001Z"

@@ -52,11 +52,11 @@ def rfc3339(time_us: int) -> str:
     return f"{_rfc3339_second(time_us // 1_000_000)}.{time_us % 1_000_000:06d}Z"
 
 
-def rfc3339_all(times_us: NDArray[np.int64]) -> list[bytes]:
-    """Return many times as CloudEvents writes them: `rfc3339` in a tenth of its time.
+def rfc3339_all(times_us: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return many times as CloudEvents writes them, [n, 27]: `rfc3339` in a tenth of its time.
 
-    >>> rfc3339_all(np.array([0, -1]))
-    [b'1970-01-01T00:00:00.000000Z', b'1969-12-31T23:59:59.999999Z']
+    >>> rfc3339_all(np.array([0, -1])).tobytes()
+    b'1970-01-01T00:00:00.000000Z1969-12-31T23:59:59.999999Z'
     """
     seconds, micros = np.divmod(times_us, 1_000_000)
     text = np.empty((len(times_us), 27), np.uint8)
@@ -66,7 +66,7 @@ def rfc3339_all(times_us: NDArray[np.int64]) -> list[bytes]:
     for place in range(25, 19, -1):
         micros, digits = np.divmod(micros, 10)
         text[:, place] = digits + ord("0")
-    return text.view("S27").ravel().tolist()
+    return text
 
 
 @lru_cache(maxsize=1_024)

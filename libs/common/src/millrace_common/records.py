@@ -1,7 +1,9 @@
 """What lies on a topic and what is sent to one: bytes with a place."""
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 
@@ -69,3 +71,47 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     headers: Headers = ()
     partition: int | None = None
     cause_offset: int | None = None
+
+
+class Sheaf(Sequence[Outgoing]):
+    """Many records for one topic and partition, in order, held as columns; one by one they are made when asked for."""
+
+    __slots__ = ()
+    topic: str
+    partition: int | None
+
+    @abstractmethod
+    def record(self, i: int) -> Outgoing:
+        """Return one of the records."""
+
+    @abstractmethod
+    def framed(self, bytes_max: int) -> Iterator[tuple[int, memoryview]]:
+        """Yield how many records follow, and their bytes in Kafka's record format 2; at least one record at a time.
+
+        The bytes are good until the next ones are asked for.
+        """
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        return map(self.record, range(len(self)))
+
+    def __getitem__(self, place):  # type: ignore[no-untyped-def]  # a record, or of a slice several
+        if isinstance(place, slice):
+            return [self.record(i) for i in range(*place.indices(len(self)))]
+        return self.record(range(len(self))[place])
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle(Sequence[Outgoing]):
+    """Records one by one, and a sheaf of others for another topic."""
+
+    singles: Sequence[Outgoing]
+    sheaf: Sheaf
+
+    def __len__(self) -> int:
+        return len(self.singles) + len(self.sheaf)
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        return chain(self.singles, self.sheaf)
+
+    def __getitem__(self, place):  # type: ignore[no-untyped-def]  # a record, or of a slice several
+        return list(self)[place]

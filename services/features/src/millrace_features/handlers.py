@@ -11,7 +11,7 @@ from millrace_common.bus import Publisher
 from millrace_common.codec import dead_letter
 from millrace_common.errors import Misconfigured, Parked
 from millrace_common.metrics import DEAD_LETTERS, FEATURES_EVENTS
-from millrace_common.records import Batch, Outgoing, TopicPartition
+from millrace_common.records import Batch, Bundle, Outgoing, TopicPartition
 from millrace_common.service import Outcome
 from millrace_common.slots import Cursor, Slot, ttl_ms
 from millrace_common.topics import FEATURES, RAW_DATA
@@ -26,6 +26,7 @@ from millrace_features.core.lots import Lot
 from millrace_features.core.outputs import Arrival
 from millrace_features.core.rows import compile_rows
 from millrace_features.core.shard import Shard, Stepped
+from millrace_features.core.sheaves import Rows
 
 
 class Online(Protocol):
@@ -60,23 +61,35 @@ class Online(Protocol):
 
 @dataclass(slots=True)
 class _Judged:
-    """What became of one batch. `aside` never comes to be judged; `copies` and `results` are by place in the batch."""
+    """What became of one batch. `aside` never comes to be judged; all else is by place in the batch."""
 
-    results: list[Outgoing | None]
     aside: list[Outgoing] = field(default_factory=list)
     copies: dict[int, list[Outgoing]] = field(default_factory=dict)
+    results: dict[int, Outgoing] = field(default_factory=dict)
+    rows: list[tuple[Sequence[int], Rows]] = field(default_factory=list)
     tally: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def published(self) -> list[Outgoing]:
-        """Return everything to publish: what was set aside, then in log order the copies of an event and its result."""
-        found = self.aside
-        if not self.copies:
-            return found + [result for result in self.results if result is not None]
-        for place, result in enumerate(self.results):
+    def published(self) -> Sequence[Outgoing]:
+        """Return everything to publish: what was set aside, then in log order the copies of an event and its result.
+
+        Rows stay together where nothing else is for their topic: the order of two topics does not matter.
+        """
+        singles = self._singles()
+        if not self.rows:
+            return singles
+        if len(self.rows) == 1 and all(one.topic != FEATURES.name for one in singles):
+            return Bundle(singles, self.rows[0][1])
+        for places, rows in self.rows:
+            self.results.update(zip(places, rows, strict=True))
+        return self._singles()
+
+    def _singles(self) -> list[Outgoing]:
+        found = list(self.aside)
+        for place in sorted(self.results.keys() | self.copies.keys()):
             found += self.copies.get(place, ())
-            if result is not None:
-                found.append(result)
+            if place in self.results:
+                found.append(self.results[place])
         return found
 
 
@@ -148,7 +161,7 @@ class Features:
     # --- one batch ---------------------------------------------------------------------------------------------------
     async def on_batch(self, batch: Batch) -> Outcome:
         """Handle records of raw-data, or copies on the topic of another entity."""
-        judged, shards = _Judged([None] * len(batch.records)), self._shards[batch.at]
+        judged, shards = _Judged(), self._shards[batch.at]
         admitted = await self._admitted(batch, shards)
         self._set_aside(batch, admitted, judged)
         for name, shard in shards.items():
@@ -227,8 +240,8 @@ class Features:
             tally["labels"] += len(counted.lot)
             return
         tally["rows"] += len(counted.lot)
-        for place, row in zip(counted.lot.places, counted.rows(), strict=True):
-            judged.results[place] = row
+        if len(counted.lot):
+            judged.rows.append((counted.lot.places, counted.rows()))
 
     def _publish_correction(self, stepped: Stepped, judged: _Judged) -> None:
         """Note what came of a correction: a row of the corrected event's id, or that it came too late."""

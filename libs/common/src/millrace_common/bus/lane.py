@@ -53,7 +53,8 @@ class Lane:
         """Hand a batch to the handler and settle its outcome."""
         started = perf_counter()
         outcome = await self.subscription.handler(batch)
-        await settler.settle(outcome, quiet_below=self.quiet_below, commit=commit)
+        quiet_below = self.quiet_below if batch.records[0].offset < self.quiet_below else 0
+        await settler.settle(outcome, quiet_below=quiet_below, commit=commit)
         self.position = batch.end
         self.end = max(self.end, batch.end)
         self.steps += 1

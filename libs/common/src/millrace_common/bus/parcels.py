@@ -7,12 +7,15 @@ from operator import attrgetter
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from millrace_common.bus.framed import HEADER_BYTES, Framed
 from millrace_common.errors import Refused
 from millrace_common.keys import partition_of
 from millrace_common.messages import Position
-from millrace_common.records import Outgoing
+from millrace_common.records import Bundle, Outgoing, Sheaf
 
 REQUEST_BYTES_MAX = (2 << 20) + 4_096
+BATCH_BYTES = 512 << 10
+_TOPIC = attrgetter("topic")
 _PLACE = attrgetter("topic", "partition")
 
 
@@ -22,8 +25,8 @@ class Parcel:
 
     topic: str
     partition: int
-    places: list[int] = field(default_factory=list)
-    records: list[Outgoing] = field(default_factory=list)
+    places: Sequence[int]
+    records: Sequence[Outgoing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Packed:
     """One Kafka batch, and the places of its records."""
 
     places: Sequence[int]
-    batch: BatchBuilder
+    batch: BatchBuilder | Framed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +57,42 @@ class Positions(Sequence[Position]):
         return Position(topic=parcel.topic, partition=parcel.partition, offset=self.offsets[place])
 
 
+def topics_of(records: Sequence[Outgoing]) -> set[str]:
+    """Return the topics that records are for."""
+    if isinstance(records, Bundle):
+        return {*map(_TOPIC, records.singles), records.sheaf.topic}
+    return set(map(_TOPIC, records))
+
+
 def parcelled(records: Sequence[Outgoing], partitions: Mapping[str, int]) -> list[Parcel]:
     """Return records by partition, given how many each topic has; runs for one partition are taken whole."""
-    parcels: dict[tuple[str, int], Parcel] = {}
+    if isinstance(records, Bundle) and records.sheaf.partition is not None:
+        sheaf, theirs = records.sheaf, range(len(records.singles), len(records))
+        return [*parcelled(records.singles, partitions), Parcel(sheaf.topic, records.sheaf.partition, theirs, sheaf)]
+    found: dict[tuple[str, int], tuple[list[int], list[Outgoing]]] = {}
     place = 0
-
-    def parcel(topic: str, partition: int) -> Parcel:
-        return parcels.setdefault((topic, partition), Parcel(topic, partition))
-
     for (topic, partition), run in groupby(records, _PLACE):
-        first = place
         if partition is not None:
-            parcel(topic, partition).records.extend(run)
-            place = first + len(parcels[topic, partition].records) - len(parcels[topic, partition].places)
-            parcels[topic, partition].places.extend(range(first, place))
+            ours = list(run)
+            places, held = found.setdefault((topic, partition), ([], []))
+            held += ours
+            places += range(place, place + len(ours))
+            place += len(ours)
             continue
         for record in run:
-            home = parcel(topic, partition_of(record.key or b"", partitions[topic]))
-            home.places.append(place)
-            home.records.append(record)
+            at = topic, partition_of(record.key or b"", partitions[topic])
+            places, held = found.setdefault(at, ([], []))
+            places.append(place)
+            held.append(record)
             place += 1
-    return list(parcels.values())
+    return [Parcel(*at, places, held) for at, (places, held) in found.items()]
 
 
 def packed(create: Callable[[], BatchBuilder], parcel: Parcel) -> Iterator[Packed]:
     """Fill whole batches with a parcel's records, in order. Raises Refused for a record that is too large."""
+    if isinstance(parcel.records, Sheaf):
+        yield from _framed(parcel, parcel.records)
+        return
     batch, first = create(), 0
     append = batch.append
     for i, record in enumerate(parcel.records):
@@ -88,6 +102,15 @@ def packed(create: Callable[[], BatchBuilder], parcel: Parcel) -> Iterator[Packe
             batch, first = create(), i
             append = batch.append
     yield _sealed(parcel, first, len(parcel.records), batch)
+
+
+def _framed(parcel: Parcel, sheaf: Sheaf) -> Iterator[Packed]:
+    first = 0
+    for count, data in sheaf.framed(BATCH_BYTES - HEADER_BYTES):
+        if count == 1:
+            refuse_large(sheaf[first])
+        yield Packed(parcel.places[first : first + count], Framed(count, data))
+        first += count
 
 
 def refuse_large(record: Outgoing) -> None:

@@ -5,9 +5,9 @@ stands here; past it the producer is thrown away and the next send makes a new o
 """
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -15,23 +15,31 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from millrace_common.bus.options import KafkaOptions
-from millrace_common.bus.parcels import REQUEST_BYTES_MAX, Packed, Parcel, Positions, packed, parcelled, refuse_large
+from millrace_common.bus.parcels import (
+    BATCH_BYTES,
+    REQUEST_BYTES_MAX,
+    Packed,
+    Parcel,
+    Positions,
+    packed,
+    parcelled,
+    refuse_large,
+    topics_of,
+)
 from millrace_common.errors import Misconfigured, Unavailable, Unknown
 from millrace_common.messages import Position
 from millrace_common.metrics import RECORDS_PUBLISHED, SENDS_UNKNOWN
-from millrace_common.records import Outgoing
+from millrace_common.records import Outgoing, Sheaf
 from millrace_common.together import within
 
 log = structlog.get_logger()
 
-_BATCH_BYTES = 512 << 10
 _WHOLE_BATCHES_FROM = 16
 """From so many records for one partition on they go out as whole batches, which was measured 3 to 4 times faster."""
 _STOP_SECONDS_MAX = 3.0
 _METADATA_TRIES = 10
 _METADATA_SECONDS = 0.3
 """How often, and how far apart, a topic is looked for: a new one takes a moment to be known everywhere."""
-_TOPIC = attrgetter("topic")
 
 
 @dataclass(slots=True)
@@ -50,7 +58,7 @@ class KafkaPublisher:
         """
         if not records:
             return []
-        parcels = parcelled(records, {topic: await self.partitions(topic) for topic in set(map(_TOPIC, records))})
+        parcels = parcelled(records, {topic: await self.partitions(topic) for topic in topics_of(records)})
         producer = await self._started()
         loads = [list(packed(producer.create_batch, one)) if _is_packed(one) else _single(one) for one in parcels]
         offsets = [0] * len(records)
@@ -107,8 +115,8 @@ class KafkaPublisher:
             acks.append(([place], ack))
         for places, ack in acks:
             first = (await ack).offset
-            for i, place in enumerate(places):
-                offsets[place] = first + i
+            for place, offset in zip(places, itertools.count(first)):
+                offsets[place] = offset
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._renewing:
@@ -118,7 +126,7 @@ class KafkaPublisher:
                 bootstrap_servers=self.options.bootstrap,
                 acks="all",
                 enable_idempotence=True,
-                max_batch_size=_BATCH_BYTES,
+                max_batch_size=BATCH_BYTES,
                 max_request_size=REQUEST_BYTES_MAX,
                 request_timeout_ms=int(self.options.send_seconds_max * 1_000),
             )
@@ -153,7 +161,8 @@ async def _end(producer: AIOKafkaProducer) -> None:
 
 def _is_packed(parcel: Parcel) -> bool:
     """Say whether records go out as whole batches: where they are many, or one that aiokafka takes in no other way."""
-    return len(parcel.records) >= _WHOLE_BATCHES_FROM or not all(map(_is_single, parcel.records))
+    is_many = isinstance(parcel.records, Sheaf) or len(parcel.records) >= _WHOLE_BATCHES_FROM
+    return is_many or not all(map(_is_single, parcel.records))
 
 
 def _single(parcel: Parcel) -> list[Packed]:

@@ -1,30 +1,36 @@
 """Feature rows by the thousand: the bytes that the codec gives a FeatureRow, without making one.
 
-The codec stays the definition of a row. For each event class and entity type the same struct is made once more with the
-names of its groups and features as fields, so that a batch of rows is filled and encoded column by column.
+The codec stays the definition of a row. What differs from row to row is written column by column, each by one call of
+the library that the codec uses, and laid between what is the same in all of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from millrace.spec import EventSpec, GroupSpec
+from millrace.spec import EventSpec
 from millrace_common.codec import constant_headers, rfc3339_all
 from millrace_common.ids import row_digests
-from millrace_common.messages import FeatureRow, Position
-from millrace_common.records import Outgoing
+from millrace_common.messages import FeatureRow
 from millrace_engine.entity import EntityPlan
+from millrace_engine.texts import Texts, even, items, joined, laid, lines
 from millrace_features.core.lots import Lot
+from millrace_features.core.sheaves import Rows
 
 INTEGERS_MAX = 2**53
-_ENCODE = msgspec.json.Encoder().encode
+_ENCODER = msgspec.json.Encoder()
+_ENCODE, _LINES = _ENCODER.encode, _ENCODER.encode_lines
 _CONSTANT = constant_headers(FeatureRow)
 _FACTS = msgspec.structs.fields(FeatureRow)
+_OFFSET = attrgetter("offset")
+Pieces = list[bytes | None]
+"""A part of a row's JSON; None: what differs from row to row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,98 +42,94 @@ class RowWriter:
     group_keys: tuple[str, ...]
     spine: bool
     aligned: bool
-    _row: Any
-    _place: Any
-    _groups: Any
-    _members: tuple[tuple[Any, int, int], ...]
-    """The struct of each group, and which features are its own."""
-    _whole: tuple[int, ...]
+    _groups: Pieces
+    _whole: tuple[bool, ...]
+    """Which features are whole numbers."""
 
     def ids(self, event_ids: Sequence[str]) -> bytes:
         """Return the row ids of events, 16 bytes each."""
         return row_digests(self.entity_type, self.spec.type, event_ids, self.group_keys)
 
-    def write(self, lot: Lot, digests: bytes, values: NDArray[np.float32], **said: object) -> list[Outgoing]:
-        """Return the row of each event of a lot; `values` [n, features], NaN where missing.
+    def write(self, lot: Lot, digests: bytes, values: NDArray[np.float32], **said: object) -> Rows:
+        """Return the row of each event of a lot, of which there is one; `values` [n, features], NaN where missing.
 
         `said`: fields of the row that are the same in all of these. A row's partition is its record's, which is at
         home: where the topic of rows has as many (`aligned`).
         """
-        if not len(lot):
-            return []
-        n, hexes = len(lot), digests.hex()
-        row_ids = [hexes[i : i + 32] for i in range(0, 32 * n, 32)]
-        offsets = [record.offset for record in lot.records]
-        first = lot.records[0]
-        columns: dict[str, Iterable[object]] = {
-            "row_id": row_ids,
-            "event_type": repeat(self.spec.type),
-            "event_id": lot.event_ids,
-            "entity_type": repeat(self.entity_type),
-            "entity_id": lot.entity_ids,
-            "spine": repeat(self.spine),
-            "event_time_us": lot.times_us.tolist(),
-            "append_time_us": lot.appends_us.tolist(),
-            "source": map(self._place, repeat(first.topic), repeat(first.partition), offsets),
-            "groups": self._filled(values),
-            "fields": lot.events if self.spine else repeat(None),
-            **{name: repeat(fact) for name, fact in said.items()},
-        }
-        rows = map(self._row, *(columns.get(fact.name, repeat(fact.default)) for fact in _FACTS))
-        version, type_, source = _CONSTANT
-        headers = [
-            (version, type_, source, ("ce_id", row_id.encode()), ("ce_time", time))
-            for row_id, time in zip(row_ids, rfc3339_all(lot.times_us), strict=True)
+        n, partition = len(lot), lot.records[0].partition
+        ids, offsets = even(digests.hex().encode(), n), np.fromiter(map(_OFFSET, lot.records), np.int64, n)
+        columns = [
+            ids,
+            lines(_LINES(lot.event_ids)),
+            lines(_LINES(lot.entity_ids)),
+            items(_ENCODE(list(chain(lot.times_us.tolist(), lot.appends_us.tolist(), offsets.tolist())))).rows(3),
+            *self._numbers(values),
+            *([lines(_LINES(lot.events))] if self.spine else ()),
         ]
-        keys = map(str.encode, lot.entity_ids)
-        topic = repeat(FeatureRow.topic)
-        return list(
-            map(
-                Outgoing,
-                topic,
-                keys,
-                map(_ENCODE, rows),
-                headers,
-                repeat(first.partition if self.aligned else None),
-                offsets,
-            )
+        return Rows(
+            topic=FeatureRow.topic,
+            partition=partition if self.aligned else None,
+            keys=joined(list(map(str.encode, lot.entity_ids))),
+            values=laid(self._between(lot.records[0].topic, partition, said), *columns),
+            constant=_CONSTANT,
+            varying=(("ce_id", ids), ("ce_time", even(rfc3339_all(lot.times_us), n))),
+            cause_offsets=offsets,
         )
 
-    def _filled(self, values: NDArray[np.float32]) -> Iterable[object]:
+    def _numbers(self, values: NDArray[np.float32]) -> Iterator[Texts]:
+        """Yield the texts of all features."""
+        if not self._whole:
+            return
         columns: list[list[Any]] = values.T.tolist()
-        for i in self._whole:
+        for i, whole in enumerate(self._whole):
             column = values[:, i]
-            plain = bool(np.all(np.abs(column) < INTEGERS_MAX))
-            columns[i] = column.astype(np.int64).tolist() if plain else [_whole(number) for number in columns[i]]
-        if not self._members:
-            return repeat(self._groups(), len(values))
-        return map(self._groups, *(map(group, *columns[a:b]) for group, a, b in self._members))
+            if whole:
+                plain = bool(np.all(np.abs(column) < INTEGERS_MAX))
+                columns[i] = column.astype(np.int64).tolist() if plain else list(map(_whole, columns[i]))
+        yield items(_ENCODE(list(chain.from_iterable(columns)))).rows(len(columns))
+
+    def _between(self, topic: str, partition: int, said: dict[str, object]) -> list[bytes]:
+        """Return what stands before, between and behind the columns of `write`."""
+        said |= {"event_type": self.spec.type, "entity_type": self.entity_type, "spine": self.spine}
+        source = _ENCODE({"topic": topic, "partition": partition})[:-1] + b',"offset":'
+        parts: dict[str, Pieces] = {
+            "row_id": [b'"', None, b'"'],
+            "event_id": [None],
+            "entity_id": [None],
+            "event_time_us": [None],
+            "append_time_us": [None],
+            "source": [source, None, b"}"],
+            "groups": self._groups,
+            "fields": [None if self.spine else b"null"],
+        }
+        between = [b'{"type":' + _ENCODE(FeatureRow.__struct_config__.tag)]
+        for fact in _FACTS:
+            between[-1] += b',"%b":' % fact.name.encode()
+            for piece in parts.get(fact.name) or [_ENCODE(said.get(fact.name, fact.default))]:
+                if piece is None:
+                    between.append(b"")
+                else:
+                    between[-1] += piece
+        between[-1] += b"}"
+        return between
 
 
 def compile_rows(plan: EntityPlan, spec: EventSpec, *, spine: bool, aligned: bool) -> RowWriter:
     """Return the writer of the rows that an event class gives to a plan's entities."""
-    members, at = [], 0
-    for i, group in enumerate(plan.groups):
-        names = [feature.name for feature in group.spec.features]
-        members.append((_struct(f"Group{i}", names), at, at + len(names)))
-        at += len(names)
-    specs: list[GroupSpec] = [group.spec for group in plan.groups]
-    dtypes = chain.from_iterable((feature.dtype for feature in group.features) for group in specs)
-    whole = tuple(i for i, dtype in enumerate(dtypes) if dtype == "int")
-    names = [fact.name for fact in _FACTS]
-    row = msgspec.defstruct(
-        "Row", [(name, Any) for name in names], tag_field="type", tag=FeatureRow.__struct_config__.tag, gc=False
-    )
-    place = msgspec.defstruct("Place", [(name, Any) for name in Position.__struct_fields__], gc=False)
-    groups = _struct("Groups", plan.group_keys)
-    return RowWriter(spec, plan.entity_type, plan.group_keys, spine, aligned, row, place, groups, tuple(members), whole)
+    groups = {
+        group.spec.key: _object({feature.name: [None] for feature in group.spec.features}) for group in plan.groups
+    }
+    whole = tuple(feature.dtype == "int" for group in plan.groups for feature in group.spec.features)
+    return RowWriter(spec, plan.entity_type, plan.group_keys, spine, aligned, _object(groups), whole)
+
+
+def _object(members: dict[str, Pieces]) -> Pieces:
+    """Return the pieces of a JSON object."""
+    found: Pieces = []
+    for name, pieces in members.items():
+        found += [b"," if found else b"{", _ENCODE(name), b":", *pieces]
+    return [*found, b"}"] if found else [b"{}"]
 
 
 def _whole(number: float) -> int | None:
     return None if number != number else int(number)
-
-
-def _struct(name: str, keys: Sequence[str]) -> Any:
-    """Return a struct whose JSON has these keys, whatever they are, in this order."""
-    members = {f"m{i}": key for i, key in enumerate(keys)}
-    return msgspec.defstruct(name, [(member, Any) for member in members], rename=members, gc=False)

@@ -7,13 +7,13 @@ from itertools import chain, filterfalse
 import numpy as np
 
 from millrace_common.keys import redis_id
-from millrace_common.records import Outgoing
 from millrace_common.slots import KEYS_PER_WRITE, Cursor, Slot
 from millrace_engine.entity import EntityPlan
 from millrace_engine.steps import EventColumns, Steps
 from millrace_engine.table import EntityTable
 from millrace_features.core.lots import Lot
 from millrace_features.core.rows import RowWriter
+from millrace_features.core.sheaves import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Stepped:
         steps = Steps(self.steps.verdicts[chosen], self.steps.values[chosen])
         return Stepped(self.lot.kept(chosen.tolist()), self.writer, digests, steps)
 
-    def rows(self, **said: object) -> list[Outgoing]:
-        """Return a row for each event; what else is `said` of it stands in the row's fields of that name."""
+    def rows(self, **said: object) -> Rows:
+        """Return a row for each event, of which there is one; `said` are more fields of the rows."""
         return self.writer.write(self.lot, self.digests, self.steps.values, **said)
 
 
