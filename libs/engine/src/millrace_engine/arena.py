@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from millrace_engine.jit import borrowed, kernel, leaf
+from millrace_engine.jit import bare, leaf
 from millrace_engine.layout import CELLS, NEVER_US, Int64s, Layout
 from millrace_engine.partials import Table
-from millrace_engine.sketches import Cells, cells_of, lent_cells
+from millrace_engine.sketches import Cells, cells_of
 
 NO_BLOCK = -1
 OFFSET, APPENDED_US, DIRTY, STORED, STORED_US, BLOCKS = range(6)
@@ -68,27 +68,6 @@ def with_slots(arena: Arena, layout: Layout, slots: int) -> Arena:
     return arena._replace(slots=np.concatenate([arena.slots, _slots(layout, more)]), changed=changed)
 
 
-@kernel
-def lent_arena(arena: Arena) -> Arena:
-    """Return the same arena for the time of a call."""
-    return Arena(lent_cells(arena.cells), borrowed(arena.slots), borrowed(arena.free), borrowed(arena.changed))
-
-
-@kernel
-def lent_layout(layout: Layout) -> Layout:
-    """Return the same layout for the time of a call."""
-    return Layout(
-        borrowed(layout.features),
-        borrowed(layout.windows),
-        borrowed(layout.groups),
-        borrowed(layout.kinds),
-        borrowed(layout.blocks),
-        borrowed(layout.first_class),
-        layout.partition,
-        layout.growth,
-    )
-
-
 @leaf
 def is_full(layout: Layout, arena: Arena) -> bool:
     """Say whether the next event might find no room."""
@@ -119,7 +98,7 @@ def set_differs_since(arena: Arena, slot: int, place: int, since: int) -> None:
     arena.slots[slot, BLOCKS + PLACE_COLUMNS * place + 2] = since
 
 
-@kernel
+@leaf
 def touch(arena: Arena, slot: int) -> None:
     """Note that a slot has changed."""
     if arena.slots[slot, DIRTY] == 0:
@@ -128,7 +107,7 @@ def touch(arena: Arena, slot: int) -> None:
         arena.changed[arena.changed[0]] = slot
 
 
-@kernel
+@bare
 def take(layout: Layout, arena: Arena, slot: int, place: int, class_: int) -> int:
     """Give a slot a block of a class in place of the one it has, whose cells are not touched; return where it lies."""
     at = arena.free[class_, 0]
@@ -143,14 +122,14 @@ def take(layout: Layout, arena: Arena, slot: int, place: int, class_: int) -> in
     return at
 
 
-@kernel
+@bare
 def give_back(arena: Arena, at: int, class_: int) -> None:
     """Take a block back."""
     arena.cells.ints[at] = arena.free[class_, 0]
     arena.free[class_, 0] = at
 
 
-@kernel
+@bare
 def forget(arena: Arena, slot: int) -> None:
     """Free a slot: it is empty then."""
     for place in range((arena.slots.shape[1] - BLOCKS) // PLACE_COLUMNS):

@@ -19,7 +19,7 @@ from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
 from millrace.custom import CustomAggregate, import_path, resolve
-from millrace_engine.jit import kernel
+from millrace_engine.jit import bare
 
 Reals = NDArray[np.float64]
 Verb = Callable[..., Any]
@@ -105,25 +105,25 @@ WRAPPED: Mapping[str, tuple[Any, Callable[[Verb, int], Verb]]] = {
 
 
 # --- what kernels call -----------------------------------------------------------------------------------------------
-@kernel
+@bare
 def custom_prepare(address: int, reals: Reals, at: int) -> None:
     """Make the partial at a cell one that holds nothing."""
     _call_cells(address, reals.ctypes.data + 8 * at)
 
 
-@kernel
+@bare
 def custom_update(address: int, reals: Reals, at: int, value: float) -> None:
     """Enter one value into the partial at a cell."""
     _call_value(address, reals.ctypes.data + 8 * at, value)
 
 
-@kernel
+@bare
 def custom_merge(address: int, reals: Reals, at: int, others: Reals, other: int) -> None:
     """Enter all that another partial holds."""
     _call_other(address, reals.ctypes.data + 8 * at, others.ctypes.data + 8 * other)
 
 
-@kernel
+@bare
 def custom_finalize(address: int, reals: Reals, at: int) -> float:
     """Return what the partial at a cell comes to."""
     return float(_call_result(address, reals.ctypes.data + 8 * at))

@@ -10,8 +10,9 @@ or too old to count.
 """
 
 from millrace_engine.arena import NO_BLOCK, Arena, block_of, class_of, give_back, take
-from millrace_engine.jit import kernel, leaf
+from millrace_engine.jit import bare, leaf
 from millrace_engine.layout import CAPACITY, CELLS, DEDUPE_US, IDS_MAX, NEVER_US, Int64s, Layout
+from millrace_engine.sketches import lay
 
 ENTRIES = 3
 """Where the entries of a block begin."""
@@ -45,16 +46,16 @@ def holds(layout: Layout, arena: Arena, slot: int, kind: int, digest: int) -> bo
     return _is_young(arena.cells.ints, (at, capacity), digest, oldest_us)
 
 
-@kernel
+@leaf
 def _any_is(digests: Int64s, digest: int) -> bool:
     """Say whether a digest is among others: without a way out of the loop, so that it takes several at a time."""
     found = 0
-    for one in digests:
-        found |= one == digest
+    for i in range(len(digests)):
+        found |= digests[i] == digest
     return found != 0
 
 
-@kernel
+@leaf
 def _is_young(ints: Int64s, block: tuple[int, int], digest: int, oldest_us: int) -> bool:
     at, capacity = block
     for ever in range(ints[at + 2] - ints[at + 1], ints[at + 2]):
@@ -64,7 +65,7 @@ def _is_young(ints: Int64s, block: tuple[int, int], digest: int, oldest_us: int)
     return False
 
 
-@kernel
+@leaf
 def remember(layout: Layout, arena: Arena, slot: int, kind: int, event: tuple[int, int]) -> None:
     """Enter (digest, event time) as the newest of the log, and forget what has left the horizon."""
     place = len(layout.groups) + kind
@@ -84,7 +85,7 @@ def remember(layout: Layout, arena: Arena, slot: int, kind: int, event: tuple[in
         ints[at + 1] -= 1
 
 
-@kernel
+@bare
 def _blank(layout: Layout, arena: Arena, slot: int, place: int, class_: int) -> int:
     """Give a slot a block in which all is 0: bytes that are stored say what is known, and nothing else."""
     at = take(layout, arena, slot, place, class_)
@@ -92,7 +93,7 @@ def _blank(layout: Layout, arena: Arena, slot: int, place: int, class_: int) -> 
     return at
 
 
-@kernel
+@leaf
 def _roomy(layout: Layout, arena: Arena, slot: int, place: int) -> int:
     """Return a block that takes another entry: this one, a larger one, or this one without its oldest."""
     at, class_ = block_of(arena, slot, place), class_of(arena, slot, place)
@@ -104,7 +105,7 @@ def _roomy(layout: Layout, arena: Arena, slot: int, place: int) -> int:
         return at
     to = _blank(layout, arena, slot, place, class_ + 1)
     larger = layout.blocks[class_ + 1, CAPACITY]
-    ints[to : to + ENTRIES] = ints[at : at + ENTRIES]
+    lay(ints[at : at + ENTRIES], ints[to:])
     for ever in range(ints[at + 2] - ints[at + 1], ints[at + 2]):
         old, new = place_of_id(at, ever, capacity), place_of_id(to, ever, larger)
         ints[new], ints[new + larger] = ints[old], ints[old + capacity]

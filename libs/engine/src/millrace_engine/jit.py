@@ -30,15 +30,31 @@ _config: Any = numba.config
 _config.CACHE_DIR = str(_CACHE)
 
 
+_njit: Any = numba.njit
+"""Untyped: what its types leave out is `_nrt`, whether code counts references to arrays."""
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of numbers and arrays. No fast-math: the bits are those that Python's floats would give."""
-    compiled: Callable[P, R] = numba.njit(cache=_CACHED)(function)
+    compiled: Callable[P, R] = _njit(cache=_CACHED, _nrt=True)(function)
+    return compiled
+
+
+def bare(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a kernel that makes no array. It counts no references: who calls it holds the memory.
+
+    Half of the time would go into counting, as each event takes arrays out of tuples many times.
+    """
+    compiled: Callable[P, R] = _njit(cache=_CACHED, _nrt=False)(function)
     return compiled
 
 
 def leaf(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a small function into each place that calls it: for what runs once per feature or per event held."""
-    compiled: Callable[P, R] = numba.njit(cache=_CACHED, inline="always")(function)
+    """Compile a bare kernel into each place that calls it: for what runs at each event, feature or event held.
+
+    A call copies all that describes an arena and a layout: a hundred words.
+    """
+    compiled: Callable[P, R] = _njit(cache=_CACHED, _nrt=False, forceinline=True)(function)
     return compiled
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from millrace.spec import AggregateOp
 from millrace_engine.customs import custom_finalize, custom_merge, custom_prepare, custom_update
-from millrace_engine.jit import kernel, leaf
+from millrace_engine.jit import leaf
 from millrace_engine.sketches import (
     DISTINCT_CELLS,
     QUANTILE_CELLS,
@@ -28,6 +28,7 @@ from millrace_engine.sketches import (
     distinct_merge,
     distinct_size,
     hashed,
+    lay,
     quantile_add,
     quantile_merge,
     quantile_value,
@@ -126,7 +127,7 @@ def value_of(features: Table, cells: Cells, entry: int, f: int) -> float:
     return 1.0 if argument < 0 else float(cells.reals[entry + 2 + argument])
 
 
-@kernel
+@leaf
 def fold(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) -> None:
     """Enter events into a partial, one after the other."""
     code = features[into.feature, CODE]
@@ -235,10 +236,10 @@ def merge(features: Table, cells: Cells, into: Into, others: Cells, other: int, 
         quantile_merge(cells.ints, at, others.ints, other)
 
 
-@kernel
+@leaf
 def _merge_spread(reals: NDArray[np.float64], at: int, others: NDArray[np.float64], other: int) -> None:
     if reals[at] == 0.0:
-        reals[at : at + 3] = others[other : other + 3]
+        lay(others[other : other + 3], reals[at:])
     elif others[other] > 0.0:
         more, off = others[other], others[other + 1] - reals[at + 1]
         n = reals[at] + more

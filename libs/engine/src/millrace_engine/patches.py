@@ -5,8 +5,6 @@ A patch names the source offset of the record it changes (values.py has the layo
 alone.
 """
 
-import numpy as np
-
 from millrace_engine import ids
 from millrace_engine.arena import (
     ALL_DIFFERS,
@@ -20,11 +18,9 @@ from millrace_engine.arena import (
     block_of,
     class_of,
     differs_since,
-    lent_arena,
-    lent_layout,
     set_differs_since,
 )
-from millrace_engine.jit import kernel
+from millrace_engine.jit import bare
 from millrace_engine.layout import (
     ALWAYS_US,
     CAPACITY,
@@ -47,13 +43,12 @@ from millrace_engine.records import (
     Stored,
     group_cells,
     ids_cells,
-    lent_stored,
     seal_group,
     seal_ids,
     since_stored,
 )
 from millrace_engine.rings import place_of
-from millrace_engine.sketches import Cells, lent_cells
+from millrace_engine.sketches import Cells, lay
 from millrace_engine.values import PATCH_MAGIC
 
 HEAD_CELLS = 4
@@ -63,10 +58,9 @@ AGE_US_MAX = 3_600_000_000
 """A record that was stored longer ago is written whole: it may have expired."""
 
 
-@kernel
+@bare
 def seal_changes(layout: Layout, arena: Arena, slots: Int64s, word: int, stored: Stored, scratch: Cells) -> None:
     """Write records of the slots, or patches; `stored.first` and `stored.cells` say where each lies afterwards."""
-    layout, arena, scratch, stored = lent_layout(layout), lent_arena(arena), lent_cells(scratch), lent_stored(stored)
     to = 0
     for s in range(len(slots)):
         stored.first[s, 0] = to
@@ -78,10 +72,9 @@ def seal_changes(layout: Layout, arena: Arena, slots: Int64s, word: int, stored:
             to += stored.cells[s, 1 + group]
 
 
-@kernel
+@bare
 def mark_stored(layout: Layout, arena: Arena) -> None:
     """Take everything that has changed as stored."""
-    layout, arena = lent_layout(layout), lent_arena(arena)
     groups = len(layout.groups)
     for i in range(arena.changed[0]):
         slot = arena.changed[1 + i]
@@ -96,37 +89,45 @@ def mark_stored(layout: Layout, arena: Arena) -> None:
     arena.changed[0] = 0
 
 
-@kernel
+@bare
 def _is_known(arena: Arena, slot: int) -> bool:
     """Say whether the store surely holds what was stored last."""
     return arena.slots[slot, STORED] >= 0 and arena.slots[slot, APPENDED_US] - arena.slots[slot, STORED_US] < AGE_US_MAX
 
 
-@kernel
+@bare
 def _head(arena: Arena, slot: int, word: int, out: Int64s) -> None:
     out[0] = (word & ~0xFF) | PATCH_MAGIC
     out[1], out[2], out[3] = arena.slots[slot, OFFSET], arena.slots[slot, STORED], 0
 
 
-@kernel
+@bare
 def _range(out: Int64s, to: int, place: int, cells: Int64s) -> int:
     """Write a range of a record that begins at the cell `place`; return where the next one is written."""
+    first = _opened(out, to, place, len(cells))
+    lay(cells, out[first:])
+    return first + len(cells)
+
+
+@bare
+def _opened(out: Int64s, to: int, place: int, n: int) -> int:
+    """Begin a range of n cells; return where they are written."""
     out[3] += 1
-    out[to] = ((8 * place) << 32) | (8 * len(cells))
-    out[to + 1 : to + 1 + len(cells)] = cells
-    return to + 1 + len(cells)
+    out[to] = ((8 * place) << 32) | (8 * n)
+    return to + 1
 
 
 # --- the id horizon --------------------------------------------------------------------------------------------------
-@kernel
+@bare
 def _changed_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s) -> int:
     whole = ids_cells(layout, arena, slot)
     if whole < WORTH_CELLS or not _is_known(arena, slot) or not _ids_may(layout, arena, slot, whole):
         seal_ids(layout, arena, slot, word, out)
         return whole
     _head(arena, slot, word, out)
-    header = np.array([word, arena.slots[slot, OFFSET], arena.slots[slot, APPENDED_US]], dtype=np.int64)
-    to, place = _range(out, HEAD_CELLS, 0, header), IDS_HEADER_CELLS
+    header = _opened(out, HEAD_CELLS, 0, IDS_HEADER_CELLS)
+    out[header], out[header + 1], out[header + 2] = word, arena.slots[slot, OFFSET], arena.slots[slot, APPENDED_US]
+    to, place = header + IDS_HEADER_CELLS, IDS_HEADER_CELLS
     for kind in range(len(layout.kinds)):
         block = len(layout.groups) + kind
         if block_of(arena, slot, block) == NO_BLOCK:
@@ -137,7 +138,7 @@ def _changed_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s
     return to
 
 
-@kernel
+@bare
 def _ids_may(layout: Layout, arena: Arena, slot: int, whole: int) -> bool:
     """Say whether a patch is possible and shorter: no circle was made anew, and few ids are new."""
     new = 0
@@ -152,7 +153,7 @@ def _ids_may(layout: Layout, arena: Arena, slot: int, whole: int) -> bool:
     return 2 * new + 16 * (1 + len(layout.kinds)) < whole
 
 
-@kernel
+@bare
 def _changed_type(layout: Layout, arena: Arena, where: tuple[int, int], out: Int64s, to: int, place: int) -> int:
     at, ints = block_of(arena, where[0], where[1]), arena.cells.ints
     since, ever = differs_since(arena, where[0], where[1]), ints[at + 2]
@@ -169,7 +170,7 @@ def _changed_type(layout: Layout, arena: Arena, where: tuple[int, int], out: Int
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
-@kernel
+@bare
 def _changed_group(layout: Layout, arena: Arena, slot: int, group: int, out: Int64s, scratch: Cells) -> int:
     whole = group_cells(layout, arena, slot, group)
     if whole == 0:
@@ -178,11 +179,11 @@ def _changed_group(layout: Layout, arena: Arena, slot: int, group: int, out: Int
     place, ints = place_of(layout, arena, slot, group), arena.cells.ints
     since = differs_since(arena, slot, group)
     if ints[place.at + 7] == 0 or place.n != RING or since == ALL_DIFFERS or not _is_known(arena, slot):
-        out[:whole] = ints[place.at : place.at + whole]
+        lay(ints[place.at : place.at + whole], out)
         return whole
     newest = ints[place.ring] if since != ALWAYS_US else since
     if HEAD_CELLS + _touched(layout, group, since, newest) + whole - ints[place.at + 7] >= whole:
-        out[:whole] = ints[place.at : place.at + whole]
+        lay(ints[place.at : place.at + whole], out)
         return whole
     _head(arena, slot, layout.groups[group, WORD], out)
     start = HEADER_CELLS + layout.groups[group, VECTOR_CELLS]
@@ -192,7 +193,7 @@ def _changed_group(layout: Layout, arena: Arena, slot: int, group: int, out: Int
     return _range(out, to, place.ring - place.at, ints[place.ring : place.at + whole])
 
 
-@kernel
+@bare
 def _touched(layout: Layout, group: int, since: int, newest: int) -> int:
     """Return how many cells the tiles take, ranges included, that events of [since, newest] lie in."""
     n = 2
@@ -203,7 +204,7 @@ def _touched(layout: Layout, group: int, since: int, newest: int) -> int:
     return n
 
 
-@kernel
+@bare
 def _changed_tiles(layout: Layout, record: Int64s, what: tuple[int, int, int, int], out: Int64s, to: int) -> int:
     w, start, since, newest = what
     tile_us, tiles, size = layout.windows[w, TILE_US], layout.windows[w, TILES], layout.windows[w, TILE_CELLS]

@@ -17,17 +17,13 @@ from millrace_engine.arena import (
     block_of,
     class_of,
     is_full,
-    lent_arena,
-    lent_layout,
     set_differs_since,
     take,
 )
-from millrace_engine.jit import borrowed, kernel
+from millrace_engine.jit import bare
 from millrace_engine.layout import (
     ALWAYS_US,
     CAPACITY,
-    END_FEATURE,
-    FIRST_FEATURE,
     HEADER_CELLS,
     HOT,
     IDS_CAPACITIES,
@@ -42,7 +38,7 @@ from millrace_engine.layout import (
     Layout,
 )
 from millrace_engine.rings import place_of, set_length
-from millrace_engine.sketches import Cells, lent_cells
+from millrace_engine.sketches import Cells, lay
 from millrace_engine.windows import Asked, fresh_until_us, group_values
 
 IDS_HEADER_CELLS = 3
@@ -61,23 +57,16 @@ class Stored(NamedTuple):
     cells: NDArray[np.int64]
 
 
-@kernel
-def lent_stored(stored: Stored) -> Stored:
-    """Return the same records for the time of a call."""
-    return Stored(borrowed(stored.ints), borrowed(stored.first), borrowed(stored.cells))
-
-
-@kernel
+@bare
 def sizes(layout: Layout, arena: Arena, slots: Int64s, cells: NDArray[np.int64]) -> None:
     """Write how many cells each record of the slots takes."""
-    layout, arena = lent_layout(layout), lent_arena(arena)
     for s in range(len(slots)):
         cells[s, 0] = ids_cells(layout, arena, slots[s])
         for group in range(len(layout.groups)):
             cells[s, 1 + group] = group_cells(layout, arena, slots[s], group)
 
 
-@kernel
+@bare
 def ids_cells(layout: Layout, arena: Arena, slot: int) -> int:
     """Return how many cells an id horizon takes."""
     groups, kinds = len(layout.groups), len(layout.kinds)
@@ -88,7 +77,7 @@ def ids_cells(layout: Layout, arena: Arena, slot: int) -> int:
     return n
 
 
-@kernel
+@bare
 def group_cells(layout: Layout, arena: Arena, slot: int, group: int) -> int:
     """Return how many cells a group's value takes; 0: it has none."""
     if block_of(arena, slot, group) == NO_BLOCK:
@@ -97,20 +86,19 @@ def group_cells(layout: Layout, arena: Arena, slot: int, group: int) -> int:
     return place.ring - place.at + place.n * place.stride
 
 
-@kernel
+@bare
 def seal_all(layout: Layout, arena: Arena, slots: Int64s, word: int, stored: Stored, scratch: Cells) -> None:
     """Write the records of the slots. `word` is the first cell of an id horizon."""
-    layout, arena, scratch, stored = lent_layout(layout), lent_arena(arena), lent_cells(scratch), lent_stored(stored)
     for s in range(len(slots)):
         seal_ids(layout, arena, slots[s], word, stored.ints[stored.first[s, 0] :])
         for group in range(len(layout.groups)):
             if stored.cells[s, 1 + group] > 0:
                 seal_group(layout, arena, slots[s], group, scratch)
                 at, to, n = block_of(arena, slots[s], group), stored.first[s, 1 + group], stored.cells[s, 1 + group]
-                stored.ints[to : to + n] = arena.cells.ints[at : at + n]
+                lay(arena.cells.ints[at : at + n], stored.ints[to:])
 
 
-@kernel
+@bare
 def seal_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s) -> None:
     """Write an entity's id horizon."""
     groups, ints = len(layout.groups), arena.cells.ints
@@ -121,35 +109,30 @@ def seal_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s) ->
         out[to], out[to + 1], out[to + 2] = NEVER_US, 0, 0
         if at != NO_BLOCK:
             capacity = layout.blocks[class_of(arena, slot, groups + kind), CAPACITY]
-            out[to : to + ids.ENTRIES] = ints[at : at + ids.ENTRIES]
+            lay(ints[at : at + ids.ENTRIES], out[to:])
             entries = at + ids.ENTRIES
-            out[to + TYPE_CELLS : to + TYPE_CELLS + 2 * capacity] = ints[entries : entries + 2 * capacity]
+            lay(ints[entries : entries + 2 * capacity], out[to + TYPE_CELLS :])
         out[to + 3] = capacity
         to += TYPE_CELLS + 2 * capacity
 
 
-@kernel
+@bare
 def seal_group(layout: Layout, arena: Arena, slot: int, group: int, scratch: Cells) -> None:
     """Write the header and the vector as they stand right after the newest event."""
     groups, at, ints = layout.groups, block_of(arena, slot, group), arena.cells.ints
     newest_us = ids.newest_us(arena, slot, len(groups) + groups[group, KIND])
     asked = Asked(group, at, newest_us + 1, False)
-    vector = np.empty(len(layout.features), dtype=np.float32)
+    vector = ints[at + HEADER_CELLS : at + HEADER_CELLS + groups[group, VECTOR_CELLS]].view(np.float32)
     group_values(layout, arena.cells, asked, scratch.reals, scratch, vector)
     ints[at], ints[at + 1] = groups[group, WORD], arena.slots[slot, OFFSET]
     ints[at + 3], ints[at + 4] = newest_us, arena.slots[slot, APPENDED_US]
     ints[at + 5] = fresh_until_us(layout, arena.cells, asked)
     ints[at + 6] = newest_us - groups[group, LATENESS_US]
-    packed = np.zeros(2 * groups[group, VECTOR_CELLS], dtype=np.float32)
-    first, end = groups[group, FIRST_FEATURE], groups[group, END_FEATURE]
-    packed[: end - first] = vector[first:end]
-    ints[at + HEADER_CELLS : at + HEADER_CELLS + groups[group, VECTOR_CELLS]] = packed.view(np.int64)
 
 
-@kernel
+@bare
 def load_all(layout: Layout, arena: Arena, slots: Int64s, stored: Stored, first: int) -> int:
     """Take records into empty slots from the `first` on; return the first that was not: the arena must be larger."""
-    layout, arena, stored = lent_layout(layout), lent_arena(arena), lent_stored(stored)
     for s in range(first, len(slots)):
         if is_full(layout, arena):
             return s
@@ -163,7 +146,7 @@ def load_all(layout: Layout, arena: Arena, slots: Int64s, stored: Stored, first:
     return len(slots)
 
 
-@kernel
+@bare
 def _load_ids(layout: Layout, arena: Arena, slot: int, record: Int64s) -> None:
     groups, kinds = len(layout.groups), len(layout.kinds)
     arena.slots[slot, OFFSET], arena.slots[slot, APPENDED_US] = record[1], record[2]
@@ -176,13 +159,13 @@ def _load_ids(layout: Layout, arena: Arena, slot: int, record: Int64s) -> None:
             class_ = layout.first_class[place] + _class_for(capacity, IDS_CAPACITIES)
             to = take(layout, arena, slot, place, class_)
             ints, entries = arena.cells.ints, to + ids.ENTRIES
-            ints[to:entries] = record[at : at + ids.ENTRIES]
-            ints[entries : entries + 2 * capacity] = record[at + TYPE_CELLS : at + TYPE_CELLS + 2 * capacity]
+            lay(record[at : at + ids.ENTRIES], ints[to:])
+            lay(record[at + TYPE_CELLS : at + TYPE_CELLS + 2 * capacity], ints[entries:])
             set_differs_since(arena, slot, place, record[at + 2])
         at += TYPE_CELLS + 2 * capacity
 
 
-@kernel
+@bare
 def _class_for(n: int, capacities: tuple[int, ...]) -> int:
     """Return the first class whose blocks take n entries."""
     class_ = 0
@@ -191,17 +174,17 @@ def _class_for(n: int, capacities: tuple[int, ...]) -> int:
     return class_
 
 
-@kernel
+@bare
 def _load_group(layout: Layout, arena: Arena, slot: int, group: int, record: Int64s) -> None:
     n = record[2] >> 32
     class_ = HOT if record[7] > 0 else _class_for(n, RING_CAPACITIES)
     at = take(layout, arena, slot, group, layout.first_class[group] + class_)
-    arena.cells.ints[at : at + len(record)] = record
+    lay(record, arena.cells.ints[at:])
     set_length(layout, arena.cells, at, n)
     set_differs_since(arena, slot, group, since_stored(arena.cells.ints, at))
 
 
-@kernel
+@bare
 def since_stored(ints: Int64s, at: int) -> int:
     """Return since when a stored value differs: one with tiles and a full ring keeps its length, others do not."""
     return ALWAYS_US if ints[at + 7] > 0 and ints[at + 2] >> 32 == RING else ALL_DIFFERS

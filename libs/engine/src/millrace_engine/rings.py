@@ -13,7 +13,7 @@ from millrace_engine.arena import (
     set_differs_since,
     take,
 )
-from millrace_engine.jit import kernel
+from millrace_engine.jit import bare, leaf
 from millrace_engine.layout import (
     ALL_TILE_CELLS,
     CAPACITY,
@@ -52,7 +52,7 @@ class Place(NamedTuple):
     n: int
 
 
-@kernel
+@leaf
 def place_of(layout: Layout, arena: Arena, slot: int, group: int) -> Place:
     """Return where a group's ring lies."""
     at = block_of(arena, slot, group)
@@ -60,13 +60,13 @@ def place_of(layout: Layout, arena: Arena, slot: int, group: int) -> Place:
     return Place(at, ring, 2 + layout.groups[group, COLUMNS], arena.cells.ints[at + 2] >> 32)
 
 
-@kernel
+@leaf
 def set_length(layout: Layout, cells: Cells, at: int, n: int) -> None:
     """Write how many entries a ring holds, beside the partition."""
     cells.ints[at + 2] = (n << 32) | layout.partition
 
 
-@kernel
+@bare
 def enter(
     layout: Layout, arena: Arena, where: tuple[int, int], event: tuple[int, int, int], arguments: Float64s
 ) -> None:
@@ -89,7 +89,7 @@ def enter(
     _trim(layout, arena, slot, group, event[2])
 
 
-@kernel
+@leaf
 def _roomy(layout: Layout, arena: Arena, slot: int, group: int) -> Place:
     """Return a ring that takes another entry: this one, or a larger one."""
     class_ = layout.first_class[group]
@@ -106,7 +106,7 @@ def _roomy(layout: Layout, arena: Arena, slot: int, group: int) -> Place:
     return place_of(layout, arena, slot, group)
 
 
-@kernel
+@bare
 def _move(layout: Layout, arena: Arena, slot: int, group: int, class_: int) -> None:
     """Move a group into a block of another class; one with tiles begins with empty ones."""
     old, held, ints = place_of(layout, arena, slot, group), class_of(arena, slot, group), arena.cells.ints
@@ -127,7 +127,7 @@ def _move(layout: Layout, arena: Arena, slot: int, group: int, class_: int) -> N
     give_back(arena, old.at, held)
 
 
-@kernel
+@leaf
 def _overflow(layout: Layout, arena: Arena, slot: int, group: int, newest_us: int) -> None:
     """Let the oldest entry leave the ring, into the tile of each window that can still see it."""
     place = place_of(layout, arena, slot, group)
@@ -146,7 +146,7 @@ def _overflow(layout: Layout, arena: Arena, slot: int, group: int, newest_us: in
     drop(layout, arena.cells, place, 0, 1)
 
 
-@kernel
+@leaf
 def _into_tile(layout: Layout, cells: Cells, asked: Asked, window: int, entry: int) -> None:
     tile_us = layout.windows[window, TILE_US]
     time_us = cells.ints[entry]
@@ -163,7 +163,7 @@ def _into_tile(layout: Layout, cells: Cells, asked: Asked, window: int, entry: i
             fold(features, cells, Span(entry, 1, 0, 1), cells, Into(f, at, (index + 1) * tile_us))
 
 
-@kernel
+@leaf
 def drop(layout: Layout, cells: Cells, place: Place, first: int, end: int) -> None:
     """Take the entries [first, end) out of a ring."""
     gap = (end - first) * place.stride
@@ -172,7 +172,7 @@ def drop(layout: Layout, cells: Cells, place: Place, first: int, end: int) -> No
     set_length(layout, cells, place.at, place.n - (end - first))
 
 
-@kernel
+@leaf
 def _trim(layout: Layout, arena: Arena, slot: int, group: int, newest_us: int) -> None:
     """Forget the entries that no window of a later row can see."""
     reach_us = layout.groups[group, REACH_US]
@@ -187,7 +187,7 @@ def _trim(layout: Layout, arena: Arena, slot: int, group: int, newest_us: int) -
         drop(layout, arena.cells, place, 0, gone)
 
 
-@kernel
+@bare
 def holds(layout: Layout, arena: Arena, slot: int, group: int, digest: int) -> bool:
     """Say whether an event is among the raw events of a group, by its id digest."""
     if block_of(arena, slot, group) == NO_BLOCK:
@@ -199,7 +199,7 @@ def holds(layout: Layout, arena: Arena, slot: int, group: int, digest: int) -> b
     return found > 0
 
 
-@kernel
+@bare
 def retract(layout: Layout, arena: Arena, slot: int, group: int, digest: int) -> bool:
     """Take an event out of a group by its id digest; False: it is not among the raw events any more.
 

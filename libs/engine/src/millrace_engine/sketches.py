@@ -7,12 +7,12 @@ more than 128 are in use, neighbours are joined in pairs (UDDSketch, Epicoco et 
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millrace_engine.jit import borrowed, kernel
+from millrace_engine.jit import bare, kernel
 
 HASHES_MAX = 64
 _REGISTERS = 512
@@ -30,6 +30,9 @@ QUANTILE_CELLS = 2 + BUCKETS_MAX + 1
 """The bucket of zero is not counted among the 128."""
 
 
+T = TypeVar("T", np.int64, np.float64)
+
+
 class Cells(NamedTuple):
     """The same memory twice: 8-byte cells as integers and as floats."""
 
@@ -42,10 +45,11 @@ def cells_of(ints: NDArray[np.int64]) -> Cells:
     return Cells(ints, ints.view(np.float64))
 
 
-@kernel
-def lent_cells(cells: Cells) -> Cells:
-    """Return the same cells for the time of a call."""
-    return Cells(borrowed(cells.ints), borrowed(cells.reals))
+@bare
+def lay(values: NDArray[T], into: NDArray[T]) -> None:
+    """Write values to the first cells of others, which do not overlap them."""
+    for i in range(len(values)):
+        into[i] = values[i]
 
 
 @kernel
@@ -56,7 +60,7 @@ def cells_like(n: int) -> Cells:
 
 
 # --- distinct: [n of hashes or DENSE, hashes | registers] ------------------------------------------------------------
-@kernel
+@bare
 def hashed(value: float) -> int:
     """Return 64 well-mixed bits of a number: the finaliser of splitmix64."""
     bits = np.float64(value + 0.0).view(np.uint64)
@@ -87,7 +91,7 @@ def distinct_add(ints: NDArray[np.int64], at: int, hash_: int) -> None:
     _raise_register(ints, at, hash_)
 
 
-@kernel
+@bare
 def _raise_register(ints: NDArray[np.int64], at: int, hash_: int) -> None:
     bits = np.uint64(hash_)
     register = np.int64(bits >> _SHIFT)
@@ -120,7 +124,7 @@ def distinct_merge(ints: NDArray[np.int64], at: int, others: NDArray[np.int64], 
         ints[at + i] = _greater_bytes(ints[at + i], others[other + i])
 
 
-@kernel
+@bare
 def _greater_bytes(left: int, right: int) -> int:
     result = 0
     for shift in range(0, 64, 8):
@@ -128,7 +132,7 @@ def _greater_bytes(left: int, right: int) -> int:
     return result
 
 
-@kernel
+@bare
 def distinct_size(ints: NDArray[np.int64], at: int) -> float:
     """Return how many different values the set at `at` holds: exact up to 64, else the estimate, rounded."""
     n = ints[at]
@@ -146,7 +150,7 @@ def distinct_size(ints: NDArray[np.int64], at: int) -> float:
 
 
 # --- quantile: [level, n of buckets, (key << 32 | count) in ascending order] ------------------------------------------
-@kernel
+@bare
 def _key(value: float, level: int) -> int:
     """Return the bucket of a value: 0 for zero, and further from 0 the larger its magnitude, with its sign."""
     if value == 0.0:
@@ -157,7 +161,7 @@ def _key(value: float, level: int) -> int:
     return (index + _BIAS) if value > 0.0 else -(index + _BIAS)
 
 
-@kernel
+@bare
 def _coarser(key: int) -> int:
     """Return the bucket that a bucket becomes part of when neighbours are joined."""
     if key == 0:
@@ -166,13 +170,13 @@ def _coarser(key: int) -> int:
     return index if key > 0 else -index
 
 
-@kernel
+@bare
 def quantile_add(ints: NDArray[np.int64], at: int, value: float) -> None:
     """Count a value in the sketch at `at`."""
     _count(ints, at, _key(value, ints[at]), 1)
 
 
-@kernel
+@bare
 def _count(ints: NDArray[np.int64], at: int, key: int, count: int) -> None:
     place = _place(ints, at, key)
     while not _holds(ints, at, place, key) and key != 0 and _is_full(ints, at):
@@ -188,13 +192,13 @@ def _count(ints: NDArray[np.int64], at: int, key: int, count: int) -> None:
     ints[at + 1] += 1
 
 
-@kernel
+@bare
 def _is_full(ints: NDArray[np.int64], at: int) -> bool:
     zero = _holds(ints, at, _place(ints, at, 0), 0)
     return ints[at + 1] - zero >= BUCKETS_MAX
 
 
-@kernel
+@bare
 def _place(ints: NDArray[np.int64], at: int, key: int) -> int:
     """Return the place after the last bucket that is not beyond `key`."""
     place = at + 2 + ints[at + 1]
@@ -203,12 +207,12 @@ def _place(ints: NDArray[np.int64], at: int, key: int) -> int:
     return place
 
 
-@kernel
+@bare
 def _holds(ints: NDArray[np.int64], at: int, place: int, key: int) -> bool:
     return place > at + 2 and (ints[place - 1] >> 32) == key
 
 
-@kernel
+@bare
 def _collapse(ints: NDArray[np.int64], at: int) -> None:
     """Join neighbouring buckets in pairs."""
     n, kept = ints[at + 1], at + 1
@@ -223,7 +227,7 @@ def _collapse(ints: NDArray[np.int64], at: int) -> None:
     ints[at] += 1
 
 
-@kernel
+@bare
 def quantile_merge(ints: NDArray[np.int64], at: int, others: NDArray[np.int64], other: int) -> None:
     """Count all that the sketch `others[other:]` holds in the sketch at `at`."""
     while ints[at] < others[other]:
@@ -235,7 +239,7 @@ def quantile_merge(ints: NDArray[np.int64], at: int, others: NDArray[np.int64], 
         _count(ints, at, key, others[i] & 0xFFFFFFFF)
 
 
-@kernel
+@bare
 def quantile_value(ints: NDArray[np.int64], at: int, q: float) -> float:
     """Return the middle of the bucket in which the quantile lies; NaN of nothing."""
     total, n = 0, ints[at + 1]

@@ -6,11 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace_engine import ids
-from millrace_engine.arena import APPENDED_US, OFFSET, Arena, block_of, is_full, lent_arena, lent_layout, touch
-from millrace_engine.jit import borrowed, kernel
-from millrace_engine.layout import COLUMNS, FIRST_COLUMN, JUDGED_LATE, KIND, TYPE_LATENESS_US, Float64s, Int64s, Layout
+from millrace_engine.arena import APPENDED_US, OFFSET, Arena, block_of, is_full, touch
+from millrace_engine.jit import bare, leaf
+from millrace_engine.layout import (
+    COLUMNS,
+    END_FEATURE,
+    FIRST_COLUMN,
+    FIRST_FEATURE,
+    JUDGED_LATE,
+    KIND,
+    TYPE_LATENESS_US,
+    Float64s,
+    Int64s,
+    Layout,
+)
 from millrace_engine.rings import enter
-from millrace_engine.sketches import Cells, lent_cells
+from millrace_engine.sketches import Cells
 from millrace_engine.windows import Asked, group_values
 
 COUNTED, DUPLICATE, LATE, APPLIED = range(4)
@@ -40,41 +51,26 @@ class Steps(NamedTuple):
     values: NDArray[np.float32]
 
 
-@kernel
+@bare
 def step_all(layout: Layout, arena: Arena, events: EventColumns, steps: Steps, scratch: Cells, first: int) -> int:
     """Step the events from `first` on; return the first that was not: the arena must be larger for it."""
-    layout, arena, events, scratch = lent_layout(layout), lent_arena(arena), _lent(events), lent_cells(scratch)
-    values = borrowed(steps.values)
     for i in range(first, len(events.slots)):
         if is_full(layout, arena):
             return i
         verdict = _judge(layout, arena, events, i)
         steps.verdicts[i] = verdict
         if verdict == COUNTED:
-            _count(layout, arena, events, i, values[i], scratch)
+            _count(layout, arena, events, i, steps.values[i], scratch)
     return len(events.slots)
 
 
-@kernel
+@bare
 def count_again(layout: Layout, arena: Arena, events: EventColumns, steps: Steps, scratch: Cells) -> None:
     """Enter one event without judging it: it was taken out before, and its id is known."""
     _count(layout, arena, events, 0, steps.values[0], scratch)
 
 
-@kernel
-def _lent(events: EventColumns) -> EventColumns:
-    return EventColumns(
-        borrowed(events.slots),
-        borrowed(events.kinds),
-        borrowed(events.times_us),
-        borrowed(events.ids),
-        borrowed(events.offsets),
-        borrowed(events.appends_us),
-        borrowed(events.arguments),
-    )
-
-
-@kernel
+@leaf
 def _judge(layout: Layout, arena: Arena, events: EventColumns, i: int) -> int:
     """Judge an event: duplicates first, then lateness, against the newest event of its type of this entity."""
     slot, kind = events.slots[i], events.kinds[i]
@@ -87,7 +83,7 @@ def _judge(layout: Layout, arena: Arena, events: EventColumns, i: int) -> int:
     return LATE if late and layout.kinds[kind, JUDGED_LATE] == 1 else COUNTED
 
 
-@kernel
+@leaf
 def _count(
     layout: Layout, arena: Arena, events: EventColumns, i: int, values: NDArray[np.float32], scratch: Cells
 ) -> None:
@@ -98,7 +94,8 @@ def _count(
         first = layout.groups[group, FIRST_COLUMN]
         current = events.arguments[i, first : first + layout.groups[group, COLUMNS]]
         asked = Asked(group, block_of(arena, slot, group), time_us, own)
-        group_values(layout, arena.cells, asked, current, scratch, values)
+        of_group = values[layout.groups[group, FIRST_FEATURE] : layout.groups[group, END_FEATURE]]
+        group_values(layout, arena.cells, asked, current, scratch, of_group)
         if own:
             enter(layout, arena, (slot, group), (time_us, digest, newest_us), events.arguments[i])
     ids.remember(layout, arena, slot, kind, (digest, time_us))

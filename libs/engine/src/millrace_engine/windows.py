@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace_engine.arena import NO_BLOCK
-from millrace_engine.jit import kernel, leaf
+from millrace_engine.jit import bare, kernel, leaf
 from millrace_engine.layout import (
     ALWAYS_US,
     COLUMNS,
@@ -91,16 +91,17 @@ def since(cells: Cells, span: Span, from_us: int) -> Span:
     return Span(span.ring, span.stride, first, span.end)
 
 
-@kernel
+@bare
 def group_values(
     layout: Layout, cells: Cells, asked: Asked, current: Float64s, scratch: Cells, out: NDArray[np.float32]
 ) -> None:
-    """Write the features of a group at a time to their places in `out`."""
+    """Write the features of a group at a time."""
     before = span_before(layout, cells, asked)
     features = layout.features
     for w in range(layout.groups[asked.group, FIRST_WINDOW], layout.groups[asked.group, END_WINDOW]):
         scratch.ints[CELLS_MAX + w] = since(cells, before, asked.at_us - layout.windows[w, WIDTH_US]).first
-    for f in range(layout.groups[asked.group, FIRST_FEATURE], layout.groups[asked.group, END_FEATURE]):
+    first = layout.groups[asked.group, FIRST_FEATURE]
+    for f in range(first, layout.groups[asked.group, END_FEATURE]):
         span = _span_of(layout.features, before, asked, f, scratch)
         given = asked.current and features[f, CURRENT] == 1 and _counts(features, f, current)
         if features[f, CODE] == LAST:
@@ -109,7 +110,7 @@ def group_values(
             value = 0.0 if given else _seconds_since(features, cells, span, f, asked.at_us)
         else:
             value = _folded(layout, cells, span, (f, asked, given), current, scratch)
-        out[f] = np.float32(value) + np.float32(0.0) if abs(value) <= FLOAT32_MAX else np.float32(np.nan)
+        out[f - first] = np.float32(value) + np.float32(0.0) if abs(value) <= FLOAT32_MAX else np.float32(np.nan)
 
 
 @leaf
@@ -209,7 +210,7 @@ def _quantile(features: Table, cells: Cells, span: Span, f: int, current: float)
     return quantile_exact(values[:n], features[f, PPM] / 1e6)
 
 
-@kernel
+@leaf
 def _fold_tiles(layout: Layout, cells: Cells, asked: Asked, f: int, scratch: Cells) -> bool:
     """Enter the tiles of a feature's window, oldest first; say whether there was one. The edge tile counts whole."""
     window = layout.features[f, WINDOW]
@@ -230,7 +231,7 @@ def _fold_tiles(layout: Layout, cells: Cells, asked: Asked, f: int, scratch: Cel
     return found
 
 
-@kernel
+@leaf
 def tile_at(layout: Layout, asked: Asked, window: int, index: int) -> int:
     """Return the cell at which the tile of that index lies, if it is held: its first cell says which one is."""
     place = index % layout.windows[window, TILES]
@@ -238,7 +239,7 @@ def tile_at(layout: Layout, asked: Asked, window: int, index: int) -> int:
     return first + layout.windows[window, FIRST_CELL] + place * layout.windows[window, TILE_CELLS]
 
 
-@kernel
+@bare
 def fresh_until_us(layout: Layout, cells: Cells, asked: Asked) -> int:
     """Return the last time at which every feature still is what it is at the time asked for."""
     end_us = ALWAYS_US
@@ -257,7 +258,7 @@ def fresh_until_us(layout: Layout, cells: Cells, asked: Asked) -> int:
     return asked.at_us if _moves(layout, asked.group) else end_us
 
 
-@kernel
+@bare
 def _moves(layout: Layout, group: int) -> bool:
     """Say whether a group has a feature that changes as time goes by though nothing leaves a window."""
     for f in range(layout.groups[group, FIRST_FEATURE], layout.groups[group, END_FEATURE]):
