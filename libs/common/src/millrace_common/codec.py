@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
-import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from millrace_common.errors import Refused
 from millrace_common.messages import KINDS, Message
@@ -50,23 +48,6 @@ def rfc3339(time_us: int) -> str:
     '1970-01-01T00:00:00.000000Z'
     """
     return f"{_rfc3339_second(time_us // 1_000_000)}.{time_us % 1_000_000:06d}Z"
-
-
-def rfc3339_all(times_us: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return many times as CloudEvents writes them, [n, 27]: `rfc3339` in a tenth of its time.
-
-    >>> rfc3339_all(np.array([0, -1])).tobytes()
-    b'1970-01-01T00:00:00.000000Z1969-12-31T23:59:59.999999Z'
-    """
-    seconds, micros = np.divmod(times_us, 1_000_000)
-    text = np.empty((len(times_us), 27), np.uint8)
-    to_the_second = np.datetime_as_string(seconds.astype("datetime64[s]")).astype("S19")
-    text[:, :19] = to_the_second.view(np.uint8).reshape(-1, 19)
-    text[:, 19], text[:, 26] = ord("."), ord("Z")
-    for place in range(25, 19, -1):
-        micros, digits = np.divmod(micros, 10)
-        text[:, place] = digits + ord("0")
-    return text
 
 
 @lru_cache(maxsize=1_024)

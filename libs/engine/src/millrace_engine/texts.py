@@ -13,6 +13,7 @@ from millrace_engine.layout import Int64s
 
 Bytes = NDArray[np.uint8]
 _memcpy: Any = cgutils.raw_memcpy
+_TIME = b"0000-00-00T00:00:00.000000Z"
 _COMMA, _NEWLINE = ord(","), ord("\n")
 
 
@@ -60,6 +61,15 @@ def _parted(data: Bytes, first: int, by: int) -> Texts:
     firsts = np.empty_like(ends)
     firsts[:1], firsts[1:] = first, ends[:-1] + 1
     return Texts(data, firsts, ends - firsts)
+
+
+def times(times_us: Int64s) -> Texts:
+    """Return times as RFC 3339 writes them, of the years 1 to 9999, to the microsecond and in UTC."""
+    n = len(times_us)
+    text = np.empty((n, len(_TIME)), np.uint8)
+    text[:] = np.frombuffer(_TIME, np.uint8)
+    _write_times(times_us, text)
+    return even(text, n)
 
 
 def laid(between: Sequence[bytes], *columns: Texts) -> Texts:
@@ -112,3 +122,33 @@ def put(out: Bytes, at: int, texts: Texts, first: int, size: int) -> int:
     """Copy a text to a place; return the place behind it."""
     copy_bytes(out, at, texts.data, first, size)
     return at + size
+
+
+@kernel
+def _write_times(times_us: Int64s, out: Bytes) -> None:
+    """Days since 0000-03-01 give the date: Hinnant, "chrono-Compatible Low-Level Date Algorithms" (civil_from_days)."""
+    for i in range(len(times_us)):
+        seconds, micros = times_us[i] // 1_000_000, times_us[i] % 1_000_000
+        days = seconds // 86_400 + 719_468
+        era, day_of_era = days // 146_097, days % 146_097
+        year_of_era = (day_of_era - day_of_era // 1_460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+        day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+        month = (5 * day_of_year + 2) // 153
+        day = day_of_year - (153 * month + 2) // 5 + 1
+        month += 3 if month < 10 else -9
+        _digits(out[i], 4, year_of_era + era * 400 + (month <= 2))
+        _digits(out[i], 7, month)
+        _digits(out[i], 10, day)
+        _digits(out[i], 13, seconds // 3_600 % 24)
+        _digits(out[i], 16, seconds // 60 % 60)
+        _digits(out[i], 19, seconds % 60)
+        _digits(out[i], 26, micros)
+
+
+@kernel
+def _digits(out: Bytes, end: int, number: int) -> None:
+    """Add a number to the zeros before a place."""
+    while number > 0:
+        end -= 1
+        out[end] += number % 10
+        number //= 10

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace.spec import EventSpec
-from millrace_common.codec import constant_headers, rfc3339_all
+from millrace_common.codec import constant_headers
 from millrace_common.ids import row_digests
 from millrace_common.messages import FeatureRow
 from millrace_engine.entity import EntityPlan
-from millrace_engine.texts import Texts, even, items, joined, laid, lines
+from millrace_engine.texts import Texts, even, items, joined, laid, lines, times
 from millrace_features.core.lots import Lot
 from millrace_features.core.sheaves import Rows
 
@@ -72,7 +72,7 @@ class RowWriter:
             keys=joined(list(map(str.encode, lot.entity_ids))),
             values=laid(self._between(lot.records[0].topic, partition, said), *columns),
             constant=_CONSTANT,
-            varying=(("ce_id", ids), ("ce_time", even(rfc3339_all(lot.times_us), n))),
+            varying=(("ce_id", ids), ("ce_time", times(lot.times_us))),
             cause_offsets=offsets,
         )
 
