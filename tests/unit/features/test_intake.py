@@ -40,6 +40,18 @@ good = st.builds(
     amount=st.sampled_from([None, 1, 2.5, -0.0]),
     merchant=st.sampled_from([None, "m1", "m2"]),
 )
+others = st.builds(
+    lambda type_, n, card, second: {
+        "type": type_,
+        "ts": int(NOON_US // 1_000 + second * 1_000),
+        **({"payment_id": f"p{n}"} if type_ == "chargeback" else {"card": card}),
+    },
+    st.sampled_from(["visit", "chargeback", "unknown"]),
+    st.integers(0, 6),
+    names,
+    st.integers(-12, 33),
+)
+"""Events of the other classes: their values say so."""
 odd = st.sampled_from(
     [
         b"",
@@ -84,7 +96,10 @@ stated: st.SearchStrategy[Headers] = st.lists(
     ),
     max_size=3,
 ).map(tuple)
-sent = st.tuples(good | odd, stated | st.just(()), st.sampled_from([None, None, 0, 1]))
+places = st.sampled_from([None, None, 0, 1])
+sent = st.tuples(good | odd, stated | st.just(()), places)
+told = st.tuples((good | others).map(lambda value: {"type": "payment", **value}) | odd, st.just(()), places)
+"""Events without headers, that say of which class they are."""
 
 
 async def worked(declared: Deployment, events: list[tuple[object, Headers, int | None]], *, glance: bool) -> Stage:
@@ -93,15 +108,17 @@ async def worked(declared: Deployment, events: list[tuple[object, Headers, int |
     stage.bus.batch_records_max = 7
     for value, headers, partition in events:
         data = json.dumps(value).encode() if isinstance(value, dict) else value
-        key = str(value["card"]).encode() if isinstance(value, dict) else b"c1"
+        key = str(value.get("card", value.get("payment_id"))).encode() if isinstance(value, dict) else b"c1"
         assert data is None or isinstance(data, bytes)
         await stage.bus.publish([Outgoing("raw-data", key, data, headers, partition)])
     await stage.run()
     return stage
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(sorted(DEPLOYMENTS)), st.lists(sent, max_size=12), stated | st.none())
+@settings(max_examples=120, deadline=None)
+@given(
+    st.sampled_from(sorted(DEPLOYMENTS)), st.lists(sent, max_size=12) | st.lists(told, max_size=12), stated | st.none()
+)
 def test_a_glance_sees_what_a_close_look_sees(
     name: str, events: list[tuple[object, Headers, int | None]], common: Headers | None
 ) -> None:

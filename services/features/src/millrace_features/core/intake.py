@@ -1,10 +1,10 @@
 """What the records of a batch are: events of this partition, ones that must move, or none.
 
-Every record goes the same way. For one that is plainly ordinary (of a class that its header or its value names, and
-without word of where it was before) the first steps are taken at a glance; whatever is odd is looked at closely.
+Every record goes the same way. For those that are plainly ordinary (of a class that their headers or their values name,
+and without word of where they were before) the first steps are taken together; whatever is odd is looked at closely.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import methodcaller
 from typing import NamedTuple
@@ -33,6 +33,8 @@ _TYPE, _DATASCHEMA, _VALUES = (
     methodcaller("get", "ce_dataschema"),
     methodcaller("values"),
 )
+Name = tuple[bytes | None, bytes | None]
+"""What says of which class an event is: the headers `ce_type` and `ce_dataschema`, or the type in its value alone."""
 
 
 class Opened(NamedTuple):
@@ -74,13 +76,12 @@ class Intake:
     feed: Feed
     partitions: int
     at_a_glance: bool = True
-    _named: Mapping[tuple[bytes | None, bytes | None], Contract] = field(init=False)
-    """Classes by the headers `ce_type` and `ce_dataschema`."""
+    _named: Mapping[Name, Contract] = field(init=False)
     _only: Contract | None = field(init=False)
 
     def __post_init__(self) -> None:
         contracts = self.events.contracts.values() if self.at_a_glance and self.feed.by is None else ()
-        named: dict[tuple[bytes | None, bytes | None], Contract] = {}
+        named: dict[Name, Contract] = {}
         for contract in contracts:
             type_ = contract.spec.type.encode()
             named[type_, None] = named[type_, b"%b/%d" % (type_, contract.spec.version)] = contract
@@ -94,18 +95,20 @@ class Intake:
         """
         admitted = Admitted()
         records = Records.of(batch.at, batch.records)
-        plain = self._plain(records)
-        lots = [plain] if plain is not None else self._sorted(records, ends, admitted)
+        lots = self._plain(records)
+        if sum(map(len, lots)) < len(records):
+            rest = sorted(set(range(len(records))).difference(*(lot.places for lot in lots)))
+            lots += self._sorted(rest, records.chosen(rest), ends, admitted)
         for lot in lots:
             lot.complete(records)
             homes = lot.homes(known[lot.entity_type], self.partitions, batch.at.partition)
             _part(lot, lot.future(), homes, admitted)
         return admitted
 
-    def _sorted(self, records: Sequence[Record], ends: Sequence[int], admitted: Admitted) -> list[Lot]:
-        """Return the events in records by class; note what is refused."""
+    def _sorted(self, places: Sequence[int], records: Records, ends: Sequence[int], admitted: Admitted) -> list[Lot]:
+        """Return the events in the records of these places by class; note what is refused."""
         lots: dict[str, Lot] = {}
-        for place, record in enumerate(records):
+        for place, record in zip(places, records, strict=True):
             try:
                 opened = self._glance(record) or self._open(record, ends)
             except (Refused, Parked) as refusal:
@@ -123,42 +126,46 @@ class Intake:
                 lot.corrections[place] = opened.correction
         return list(lots.values())
 
-    def _plain(self, records: Records) -> Lot | None:
-        """Return the lot of a whole batch in which all are plainly of one class; None where that cannot be seen."""
-        values, has_headers = [value for value in records.values if value is not None], any(records.headers)
-        if len(values) < len(records):
-            return None
-        contract = self._common(records.headers) if has_headers else self._unstated(values[0])
-        if contract is None:
-            return None
+    def _plain(self, records: Records) -> list[Lot]:
+        """Return the events that are plainly of a class, class by class; what is in no lot takes another look."""
+        values = [value for value in records.values if value is not None]
         longest_key = max(map(len, filter(None, records.keys)), default=0)
-        if max(map(len, values)) > EVENT_BYTES_MAX or longest_key > _PLAIN_KEY_BYTES_MAX:
-            return None
-        try:
-            events = list(map(contract.decoder.decode, values))
-        except UNDECODABLE:
-            return None
-        named_by_value = self._only is None and not has_headers
-        types = {contract.spec.type} if named_by_value else {contract.spec.type, UNSET}
-        if not types.issuperset(column(events, "type")):
-            return None
-        lot = Lot.of(contract, self.feed)
-        lot.places, lot.events = list(range(len(records))), events
-        return lot
+        if not self._named or len(values) < len(records) or longest_key > _PLAIN_KEY_BYTES_MAX:
+            return []
+        if max(map(len, values)) > EVENT_BYTES_MAX:
+            return []
+        if any(records.headers):
+            return self._lots(values, self._grouped(_stated(records.headers)))
+        everywhere = range(len(values))
+        if self._only is not None:
+            return self._lots(values, [(self._only, everywhere)])
+        first = self._named.get(_told(values[0]))
+        whole = [] if first is None else self._lots(values, [(first, everywhere)], must_say=True)
+        return whole or self._lots(values, self._grouped(list(map(_told, values))))
 
-    def _unstated(self, value: bytes) -> Contract | None:
-        """Return the class of an event without headers: the only one there is, or the one that its value names."""
-        return self._only or self._peek(value)
+    def _grouped(self, names: Sequence[Name]) -> Iterator[tuple[Contract, Sequence[int]]]:
+        """Yield the classes that are named, each with the places of the name."""
+        distinct = dict.fromkeys(names)
+        for name in filter(self._named.__contains__, distinct):
+            others = len(distinct) > 1
+            yield self._named[name], [i for i, one in enumerate(names) if one == name] if others else range(len(names))
 
-    def _common(self, headers: Sequence[Headers]) -> Contract | None:
-        """Return the one class that the headers of all records name."""
-        stated = list(map(dict, headers))
-        named = set(zip(map(_TYPE, stated), map(_DATASCHEMA, stated), strict=True))
-        odd = not _ODD.isdisjoint(set[str]().union(*stated)) or list(map(len, stated)) != list(map(len, headers))
-        longest = max(map(len, map("".join, stated))) + max(map(len, map(b"".join, map(_VALUES, stated))))
-        if len(named) > 1 or odd or longest > _PLAIN_HEADERS_BYTES_MAX:
-            return None
-        return self._named.get(named.pop())
+    def _lots(
+        self, values: Sequence[bytes], by_class: Iterable[tuple[Contract, Sequence[int]]], *, must_say: bool = False
+    ) -> list[Lot]:
+        """Return the lots of classes in which all values keep the contract; they `must_say` that they are of it."""
+        lots = []
+        for contract, places in by_class:
+            try:
+                events = list(map(contract.decoder.decode, map(values.__getitem__, places)))
+            except UNDECODABLE:
+                continue
+            types = {contract.spec.type} if must_say else {contract.spec.type, UNSET}
+            if types.issuperset(column(events, "type")):
+                lot = Lot.of(contract, self.feed)
+                lot.places, lot.events = list(places), events
+                lots.append(lot)
+        return lots
 
     def _glance(self, record: Record) -> Opened | None:
         """Return the event of a record that is plainly ordinary; None where that takes a closer look."""
@@ -177,20 +184,13 @@ class Intake:
         if value is None or len(value) > EVENT_BYTES_MAX or (key is not None and len(key) > _PLAIN_KEY_BYTES_MAX):
             return None
         if not headers:
-            return self._unstated(value)
+            return self._only or self._named.get(_told(value))
         stated = dict(headers)
         if not _ODD.isdisjoint(stated) or len(stated) != len(headers):
             return None
         if len("".join(stated)) + len(b"".join(stated.values())) > _PLAIN_HEADERS_BYTES_MAX:
             return None
         return self._named.get((_TYPE(stated), _DATASCHEMA(stated)))
-
-    def _peek(self, value: bytes) -> Contract | None:
-        try:
-            type_ = PEEK.decode(value).type
-        except UNDECODABLE:
-            return None
-        return None if type_ is UNSET else self._named.get((type_.encode(), None))
 
     def _open(self, record: Record, ends: Sequence[int]) -> Opened:
         """Look at a record closely. Raises Refused and Parked."""
@@ -210,6 +210,25 @@ class Intake:
         if correction is not None:
             _refuse_nameless(record, contract)
         return Opened(contract, contract.decode(value), origin, correction)
+
+
+def _stated(headers: Sequence[Headers]) -> Sequence[Name]:
+    """Return the class that the headers of each record name; none at all where any of them are odd."""
+    stated = list(map(dict, headers))
+    odd = not _ODD.isdisjoint(set[str]().union(*stated)) or list(map(len, stated)) != list(map(len, headers))
+    longest = max(map(len, map("".join, stated))) + max(map(len, map(b"".join, map(_VALUES, stated))))
+    if odd or longest > _PLAIN_HEADERS_BYTES_MAX:
+        return ()
+    return list(zip(map(_TYPE, stated), map(_DATASCHEMA, stated), strict=True))
+
+
+def _told(value: bytes) -> Name:
+    """Return the class that the JSON of an event names."""
+    try:
+        type_ = PEEK.decode(value).type
+    except UNDECODABLE:
+        return None, None
+    return None if type_ is UNSET else type_.encode(), None
 
 
 def _part(lot: Lot, future: Mapping[int, Refused], homes: Mapping[int, int], admitted: Admitted) -> None:
