@@ -49,7 +49,7 @@ class Rows(Sheaf):
         """Yield how many rows follow, and their bytes in Kafka's record format 2; at least one row at a time."""
         columns, first = Columns(self.keys, self.values, self._told()), 0
         sizes = columns.keys.sizes + columns.values.sizes + columns.told.sizes + FRAME_BYTES_MAX
-        out = np.empty(max(bytes_max, int(sizes.max(initial=0))), np.uint8)
+        out = np.empty(min(int(sizes.sum()), max(bytes_max, int(sizes.max()))), np.uint8)
         while first < len(self):
             end, size = frame(columns, first, out[: max(bytes_max, int(sizes[first]))])
             yield end - first, out[:size].data
