@@ -22,6 +22,8 @@ class Driver:
     group: str
     environment: str = ""
     module: str = ""
+    share: float = 1.0
+    """The part of the events, and of the cards, that it gets where it is too slow for all of them."""
 
     @property
     def is_ours(self) -> bool:
@@ -36,7 +38,7 @@ class Driver:
 DRIVERS = (
     Driver("millrace", KafkaOptions("").group("features")),
     Driver("quix", "quix", "quix", "quix_sliding"),
-    Driver("faust", "faust", "faust", "faust_tables"),
+    Driver("faust", "faust", "faust", "faust_tables", share=0.2),
 )
 
 

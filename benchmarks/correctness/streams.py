@@ -27,7 +27,7 @@ STREAMS = (
     Stream("shuffled within lateness", payments.shuffled),
     Stream("duplicated", payments.duplicated),
     Stream("late", payments.late),
-    Stream("kill -9", payments.mixed, killed=True),
+    Stream("in order and kill -9", payments.in_order, killed=True),
 )
 
 

@@ -14,7 +14,7 @@ NAMES = {
     ("faust", "widest"): "Faust, widest hopping window",
     ("faust", "value"): "Faust, `.value()`",
 }
-HEAD = ("rows expected", "came", "missing", "too many", "repeated", "wrong", "largest error", "count off by")
+HEAD = ("records", "rows expected", "came", "missing", "too many", "repeated", "wrong", "largest error", "count off by")
 
 
 def tables(results: Results) -> str:
@@ -27,10 +27,9 @@ def _of_stream(name: str, stream: Results) -> str:
     for (driver, reading), text in NAMES.items():
         if driver in drivers:
             found = drivers[driver]
-            kills = f" (killed {found['kills']} times)" if found["kills"] else ""
-            rows.append([text + kills, *_cells(found["readings"][reading])])
-    records = max(found["records"] for found in drivers.values())
-    return table([f"{name}: {records:,} records", *HEAD], rows)
+            kills = f", killed {found['kills']} times" if found["kills"] else ""
+            rows.append([text + kills, f"{found['records']:,}", *_cells(found["readings"][reading])])
+    return table([name, *HEAD], rows)
 
 
 def _cells(found: Results) -> list[str]:
