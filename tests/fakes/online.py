@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
@@ -79,6 +79,10 @@ class InRedis:
         await self.client.flushdb()
         for key, data in held.items():
             await self.client.set(key, data)
+
+
+Store = AbstractAsyncContextManager[Port]
+"""One that is empty when it is entered."""
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.fakes.online import Store, opened
 
 from millrace_cli import ports
 from millrace_cli.platform import Platform, prepare
@@ -48,3 +49,10 @@ def redis_url(platform: Platform) -> str:
 def topic_prefix() -> str:
     """A prefix of topic and group names that no other test of any running session uses."""
     return f"t{os.getpid()}-{next(PREFIXES)}."
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """An online store: its twin in memory, which needs no Redis to be started, and a real one."""
+    kind = str(request.param)
+    return opened(kind, request.getfixturevalue("redis_url") if kind == "redis" else "")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.fakes.online import SLOT, opened, own_database, value
+from tests.fakes.online import SLOT, Store, opened, own_database, value
 
 from millrace_common.errors import Fenced, Misconfigured
 from millrace_common.keys import partition_of
@@ -17,21 +17,9 @@ from millrace_common.slots import Cursor, CursorRecord, Held, Slot, Wanted
 KEY = SLOT.value_key("c1", "Spend@01234567")
 
 
-@pytest.fixture(params=["memory", "redis"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Which store."""
-    return str(request.param)
-
-
-@pytest.fixture
-def url(kind: str, request: pytest.FixtureRequest) -> str:
-    """Where it is; the twin needs no Redis to be started."""
-    return str(request.getfixturevalue("redis_url")) if kind == "redis" else ""
-
-
-async def test_what_was_written_is_taken_over(kind: str, url: str) -> None:
+async def test_what_was_written_is_taken_over(store: Store) -> None:
     """The next owner finds the cursor, the marks and the values."""
-    async with opened(kind, url) as port:
+    async with store as port:
         first, second = port.writer(), port.writer()
         assert await first.take(SLOT) is None
         assert await first.load(SLOT, [KEY]) == [None]
@@ -40,9 +28,9 @@ async def test_what_was_written_is_taken_over(kind: str, url: str) -> None:
         assert await second.load(SLOT, [KEY, "other"]) == [value(5), None]
 
 
-async def test_an_owner_is_fenced_by_the_next(kind: str, url: str) -> None:
+async def test_an_owner_is_fenced_by_the_next(store: Store) -> None:
     """Once another has written, each access of the former one is refused, even at the same offset."""
-    async with opened(kind, url) as port:
+    async with store as port:
         first, second = port.writer(), port.writer()
         await first.take(SLOT)
         await first.write(SLOT, {KEY: value(5)}, Cursor(6, {}))
@@ -64,9 +52,9 @@ async def test_an_owner_is_fenced_by_the_next(kind: str, url: str) -> None:
 
 
 @pytest.mark.parametrize("loss", ["rollback", "flush"])
-async def test_a_store_that_went_back_is_noticed(kind: str, url: str, loss: str) -> None:
+async def test_a_store_that_went_back_is_noticed(store: Store, loss: str) -> None:
     """A writer whose store lost calls finds it at the next access, whichever it is."""
-    async with opened(kind, url) as port:
+    async with store as port:
         writer = port.writer()
         await writer.take(SLOT)
         await writer.write(SLOT, {KEY: value(5)}, Cursor(6, {}))
@@ -80,9 +68,9 @@ async def test_a_store_that_went_back_is_noticed(kind: str, url: str, loss: str)
         assert await port.writer().take(SLOT) == (Cursor(6, {}) if before else None)
 
 
-async def test_a_slot_that_was_taken_away_is_closed(kind: str, url: str) -> None:
+async def test_a_slot_that_was_taken_away_is_closed(store: Store) -> None:
     """What is still in flight when a partition is revoked cannot be stored any more."""
-    async with opened(kind, url) as port:
+    async with store as port:
         writer = port.writer()
         await writer.take(SLOT)
         before = await port.snapshot()
@@ -92,9 +80,9 @@ async def test_a_slot_that_was_taken_away_is_closed(kind: str, url: str) -> None
         assert await port.snapshot() == before
 
 
-async def test_within_a_set_only_newer_offsets_overwrite(kind: str, url: str) -> None:
+async def test_within_a_set_only_newer_offsets_overwrite(store: Store) -> None:
     """A value never goes back to an older offset; of another set of groups it is replaced whatever its offset."""
-    async with opened(kind, url) as port:
+    async with store as port:
         writer = port.writer()
         await writer.take(SLOT)
         for offset, text in ((300, b"new"), (299, b"older"), (300, b"again")):
@@ -104,9 +92,9 @@ async def test_within_a_set_only_newer_offsets_overwrite(kind: str, url: str) ->
         assert await writer.load(SLOT, [KEY]) == [value(1, set_="11111111")]
 
 
-async def test_a_cursor_of_another_set_counts_as_none_and_still_guards(kind: str, url: str) -> None:
+async def test_a_cursor_of_another_set_counts_as_none_and_still_guards(store: Store) -> None:
     """A changed definition starts anew, and its first write still fences the owner before it."""
-    async with opened(kind, url) as port:
+    async with store as port:
         before, after = port.writer(), port.writer()
         changed = Slot(SLOT.topic, SLOT.entity_type, SLOT.partition, "22222222")
         await before.take(SLOT)
@@ -117,18 +105,18 @@ async def test_a_cursor_of_another_set_counts_as_none_and_still_guards(kind: str
             await before.check(SLOT)
 
 
-async def test_a_store_of_other_partitions_is_refused(kind: str, url: str) -> None:
+async def test_a_store_of_other_partitions_is_refused(store: Store) -> None:
     """The number of partitions that a store was written for stands in it."""
-    async with opened(kind, url) as port:
+    async with store as port:
         await port.writer().claim(4)
         await port.writer().claim(4)
         with pytest.raises(Misconfigured, match="partitions"):
             await port.writer().claim(5)
 
 
-async def test_many_keys_are_loaded_in_order(kind: str, url: str) -> None:
+async def test_many_keys_are_loaded_in_order(store: Store) -> None:
     """More keys than one script call takes come back in their order."""
-    async with opened(kind, url) as port:
+    async with store as port:
         writer = port.writer()
         await writer.take(SLOT)
         keys = [SLOT.value_key(f"c{n}", "Spend@01234567") for n in range(2_500)]
@@ -136,9 +124,9 @@ async def test_many_keys_are_loaded_in_order(kind: str, url: str) -> None:
         assert await writer.load(SLOT, keys) == [value(n) for n in range(2_500)]
 
 
-async def test_an_empty_slot_is_whole_from_the_start_and_begins_at_the_start(kind: str, url: str) -> None:
+async def test_an_empty_slot_is_whole_from_the_start_and_begins_at_the_start(store: Store) -> None:
     """A partition without events holds all there is; whoever takes it over begins at the start of the log."""
-    async with opened(kind, url) as port:
+    async with store as port:
         assert await port.writer().take(SLOT) is None
         assert await port.writer().take(SLOT) is None
         record = CursorRecord.decode((await port.snapshot())[SLOT.cursor_key])
@@ -147,10 +135,10 @@ async def test_an_empty_slot_is_whole_from_the_start_and_begins_at_the_start(kin
 
 @pytest.mark.parametrize(("committed", "whole"), [(None, 0), (6, 0), (5, 0), (9, 9)])
 async def test_a_cursor_behind_what_was_acknowledged_says_so_at_once(
-    kind: str, url: str, committed: int | None, whole: int
+    store: Store, committed: int | None, whole: int
 ) -> None:
     """Taking over a store that went back marks its values before anything of it is read or rebuilt."""
-    async with opened(kind, url) as port:
+    async with store as port:
         first, second, third = port.writer(), port.writer(), port.writer()
         await first.take(SLOT)
         await first.write(SLOT, {}, Cursor(6, {1: 2}))
@@ -162,9 +150,9 @@ async def test_a_cursor_behind_what_was_acknowledged_says_so_at_once(
         assert (record.offset, record.whole) == (8, whole)
 
 
-async def test_an_owner_is_fenced_by_one_that_finds_the_store_lost(kind: str, url: str) -> None:
+async def test_an_owner_is_fenced_by_one_that_finds_the_store_lost(store: Store) -> None:
     """The mark of a lost store is a write like any other: the owner before it can do nothing any more."""
-    async with opened(kind, url) as port:
+    async with store as port:
         first, second = port.writer(), port.writer()
         await first.take(SLOT)
         await second.take(SLOT, 9)

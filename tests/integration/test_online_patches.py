@@ -3,24 +3,12 @@
 import struct
 
 import pytest
-from tests.fakes.online import SLOT, opened, value
+from tests.fakes.online import SLOT, Store, value
 
 from millrace_common.errors import Fenced
 from millrace_common.slots import PATCH, Cursor
 
 KEY = SLOT.value_key("c1", "Spend@01234567")
-
-
-@pytest.fixture(params=["memory", "redis"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Which store."""
-    return str(request.param)
-
-
-@pytest.fixture
-def url(kind: str, request: pytest.FixtureRequest) -> str:
-    """Where it is; the twin needs no Redis to be started."""
-    return str(request.getfixturevalue("redis_url")) if kind == "redis" else ""
 
 
 def patch(base: bytes, offset: int, *ranges: tuple[int, bytes]) -> bytes:
@@ -44,11 +32,11 @@ def changed(base: bytes, offset: int, *ranges: tuple[int, bytes]) -> bytes:
     return bytes(new)
 
 
-async def test_a_patch_changes_its_ranges_and_nothing_else(kind: str, url: str) -> None:
+async def test_a_patch_changes_its_ranges_and_nothing_else(store: Store) -> None:
     """Zeroes, line ends and high bytes arrive as they are; the value keeps its length and takes the new offset."""
     base = value(5) + bytes(range(256)) * 8
     ranges = ((24, b"\r\n\0\xff$*"), (300, bytes(256)), (len(base) - 3, b"end"))
-    async with opened(kind, url) as port:
+    async with store as port:
         writer = port.writer()
         await writer.take(SLOT)
         await writer.write(SLOT, {KEY: base}, Cursor(6, {}), ttl_ms=600_000)
@@ -56,10 +44,10 @@ async def test_a_patch_changes_its_ranges_and_nothing_else(kind: str, url: str) 
         assert await writer.load(SLOT, [KEY]) == [changed(base, 9, *ranges)]
 
 
-async def test_a_patch_that_is_there_already_changes_nothing(kind: str, url: str) -> None:
+async def test_a_patch_that_is_there_already_changes_nothing(store: Store) -> None:
     """A call may be repeated when its answer got lost, also after its value has gone on."""
     base = value(5) + bytes(64)
-    async with opened(kind, url) as port:
+    async with store as port:
         writer = port.writer()
         await writer.take(SLOT)
         await writer.write(SLOT, {KEY: base}, Cursor(6, {}))
@@ -69,9 +57,9 @@ async def test_a_patch_that_is_there_already_changes_nothing(kind: str, url: str
 
 
 @pytest.mark.parametrize("held", [None, 4, 7])
-async def test_a_patch_of_another_value_is_fenced(kind: str, url: str, held: int | None) -> None:
+async def test_a_patch_of_another_value_is_fenced(store: Store, held: int | None) -> None:
     """Where the value is gone or stands elsewhere than its writer left it, nothing is written into it."""
-    async with opened(kind, url) as port:
+    async with store as port:
         writer = port.writer()
         await writer.take(SLOT)
         await writer.write(SLOT, {} if held is None else {KEY: value(held)}, Cursor(8, {}))
