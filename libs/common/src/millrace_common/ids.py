@@ -49,14 +49,12 @@ def row_digests(entity_type: str, event_type: str, event_ids: Sequence[str], gro
     """
     start = hashlib.blake2b(_prefixed(entity_type) + _prefixed(event_type), digest_size=16)
     end = b"".join(map(_prefixed, sorted(group_keys)))
-    starts: dict[int, hashlib.blake2b] = {}
-    digests = []
-    for data in map(str.encode, event_ids):
-        n = len(data)
-        if n not in starts:
-            starts[n] = start.copy()
-            starts[n].update(n.to_bytes(4, "big"))
-        digest = starts[n].copy()
+    encoded, starts, digests = list(map(str.encode, event_ids)), {}, []
+    for size in set(map(len, encoded)):
+        starts[size] = start.copy()
+        starts[size].update(size.to_bytes(4, "big"))
+    for data in encoded:
+        digest = starts[len(data)].copy()
         digest.update(data + end)
         digests.append(digest.digest())
     return b"".join(digests)

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
+from millrace_common.bus.fetching import Consumer
 from millrace_common.bus.lane import Extent, Lane, open_lane
 from millrace_common.bus.logs import Logs, records_of
 from millrace_common.bus.options import KafkaOptions
@@ -38,7 +39,7 @@ def group_consumer(options: KafkaOptions, service: Service) -> AIOKafkaConsumer:
 
     Its membership is static: a process that is restarted within the session takes its partitions back at once.
     """
-    return AIOKafkaConsumer(
+    return Consumer(
         bootstrap_servers=options.bootstrap,
         group_id=options.group(service.name),
         group_instance_id=f"{service.name}-{options.instance}",

@@ -6,11 +6,11 @@ from itertools import chain
 from operator import attrgetter, itemgetter
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
+from millrace_common.bus.fetching import Consumer
 from millrace_common.bus.lane import Extent
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.bus.standing import Followed, Standing
@@ -27,7 +27,10 @@ _STOP_SECONDS_MAX = 3.0
 
 
 def records_of(at: TopicPartition, raws: Sequence[ConsumerRecord]) -> Records:
-    """Return records as the services see them; Kafka lets a header have no value, here it is empty then."""
+    """Return records as the services see them; Kafka lets a header have no value, here it is empty then.
+
+    `raws` may be of any class with the fields of a ConsumerRecord that matter here (`millrace_common.bus.fetching`).
+    """
     n, headers = len(raws), list(map(_HEADERS, raws))
     return Records(
         at,
@@ -50,7 +53,7 @@ class Logs:
 
     def __init__(self, options: KafkaOptions) -> None:
         self._options = options
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = Consumer(
             bootstrap_servers=options.bootstrap,
             group_id=None,
             enable_auto_commit=False,

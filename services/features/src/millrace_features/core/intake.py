@@ -6,7 +6,8 @@ and without word of where they were before) the first steps are taken together; 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import methodcaller
+from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -28,11 +29,7 @@ _PLAIN_KEY_BYTES_MAX = 1_024
 _PLAIN_HEADERS_BYTES_MAX = 32 << 10
 """An event of full size with such a key and such headers is within RECORD_BYTES_MAX."""
 _ODD = frozenset({MOVED, CORRECTION})
-_TYPE, _DATASCHEMA, _VALUES = (
-    methodcaller("get", "ce_type"),
-    methodcaller("get", "ce_dataschema"),
-    methodcaller("values"),
-)
+_HEADER_NAME, _HEADER_VALUE = itemgetter(0), itemgetter(1)
 Name = tuple[bytes | None, bytes | None]
 """What says of which class an event is: the headers `ce_type` and `ce_dataschema`, or the type in its value alone."""
 
@@ -190,7 +187,7 @@ class Intake:
             return None
         if len("".join(stated)) + len(b"".join(stated.values())) > _PLAIN_HEADERS_BYTES_MAX:
             return None
-        return self._named.get((_TYPE(stated), _DATASCHEMA(stated)))
+        return self._named.get((stated.get("ce_type"), stated.get("ce_dataschema")))
 
     def _open(self, record: Record, ends: Sequence[int]) -> Opened:
         """Look at a record closely. Raises Refused and Parked."""
@@ -214,12 +211,15 @@ class Intake:
 
 def _stated(headers: Sequence[Headers]) -> Sequence[Name]:
     """Return the class that the headers of each record name; none at all where any of them are odd."""
-    stated = list(map(dict, headers))
-    odd = not _ODD.isdisjoint(set[str]().union(*stated)) or list(map(len, stated)) != list(map(len, headers))
-    longest = max(map(len, map("".join, stated))) + max(map(len, map(b"".join, map(_VALUES, stated))))
-    if odd or longest > _PLAIN_HEADERS_BYTES_MAX:
+    every, stated = list(chain.from_iterable(headers)), list(map(dict, headers))
+    names = set(map(_HEADER_NAME, every))
+    longest = max(map(len, names)) + max(map(len, map(_HEADER_VALUE, every)))
+    counts = list(map(len, headers))
+    if not _ODD.isdisjoint(names) or max(counts) * longest > _PLAIN_HEADERS_BYTES_MAX:
         return ()
-    return list(zip(map(_TYPE, stated), map(_DATASCHEMA, stated), strict=True))
+    if counts != list(map(len, stated)):
+        return ()
+    return [(one.get("ce_type"), one.get("ce_dataschema")) for one in stated]
 
 
 def _told(value: bytes) -> Name:
