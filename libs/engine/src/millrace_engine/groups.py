@@ -12,19 +12,29 @@ from millrace_engine.customs import compile_custom
 from millrace_engine.expressions import compile_scalar
 from millrace_engine.layout import (
     ALL_TILE_CELLS,
-    FIRST_CELL,
     HEADER_CELLS,
     RING,
     VECTOR_CELLS,
-    WORD,
     Columns,
+    Float64s,
+    Int64s,
     layout_of,
 )
-from millrace_engine.partials import CELLS_MAX, CODES, FEATURE_COLUMNS
-from millrace_engine.reading import NO_BLOCK, Packed, Values, packed, read_all
+from millrace_engine.partials import CELLS_MAX, CODES
+from millrace_engine.reading import (
+    ABSENT,
+    CUT,
+    FOREIGN,
+    FRESH,
+    NOTHING_STORED,
+    STALE,
+    TILE_CELLS_HELD,
+    packed,
+    read_all,
+)
 from millrace_engine.sketches import Cells, cells_of
 from millrace_engine.transforms import text_hash
-from millrace_engine.values import COPIES, GROUP_MAGIC, Header, Unreadable, header_of, vector_of, word
+from millrace_engine.values import COPIES, FORMAT, GROUP_MAGIC, Header, Unreadable, word
 
 Evaluate = Callable[[Mapping[str, Mapping[str, Scalar]], Mapping[str, Scalar]], Scalar]
 Status = Literal["fresh", "stale", "missing"]
@@ -33,7 +43,9 @@ ARGUMENTLESS = frozenset({"count", "rate", "time_since_last"})
 OF_TEXT = frozenset({"count", "distinct"})
 WITH_CURRENT = frozenset({"ratio"})
 MISSING = float("nan")
-TABLE_COLUMNS = (FEATURE_COLUMNS, FIRST_CELL + 1, WORD + 1)
+_NO_EVENTS = np.empty((0, 0))
+_STATUSES: Mapping[int, Status] = {FRESH: "fresh", STALE: "stale"}
+_WHY = {FOREIGN: f"not a feature value of format {FORMAT}", CUT: "a feature value is cut short"}
 
 
 class GroupValues(NamedTuple):
@@ -85,7 +97,7 @@ def compile_group(spec: GroupSpec, event: EventSpec, *, set_: bytes = bytes(4), 
     sizes = Sizes(fixed, 2 + len(expressions), int(layout.groups[0, ALL_TILE_CELLS]))
     kernels = tuple(map(compile_columns, expressions))
     takes_current = any(feature.include_current or feature.op in WITH_CURRENT for feature in spec.features)
-    return Group(spec, columns, evaluators, kernels, packed(layout), names, sizes, takes_current)
+    return Group(spec, event, columns, evaluators, kernels, names, sizes, takes_current)
 
 
 def _check(spec: GroupSpec, feature: FeatureSpec) -> None:
@@ -111,11 +123,11 @@ class Group:
     """One compiled group. The values of a row and of the store are float32, so that both give a model the same bits."""
 
     spec: GroupSpec
+    event: EventSpec
     columns: Columns
     evaluators: tuple[Evaluate, ...]
     kernels: tuple[EvaluateColumns, ...]
     """What is kept of an event, of one and of many at a time."""
-    packed: Packed
     names: tuple[tuple[str, bool], ...]
     """Each feature's name, and whether its values are whole."""
     sizes: Sizes
@@ -130,7 +142,7 @@ class Group:
         """Return features by name: a count is whole, NaN is None."""
         return {
             name: None if number != number else int(number) if whole else number
-            for (name, whole), number in zip(self.names, numbers, strict=True)
+            for (name, whole), number in zip(self.names, numbers, strict=False)
         }
 
     def read(self, value: bytes | None, at_us: int, *, current: Mapping[str, Scalar] | None = None) -> GroupValues:
@@ -138,57 +150,10 @@ class Group:
 
         `current` are the fields of the event being asked about, for the features that look at it. Raises Unreadable.
         """
-        return self.read_many([value], [at_us], [current])[0]
-
-    def read_many(
-        self,
-        values: Sequence[bytes | None],
-        times_us: Sequence[int],
-        currents: Sequence[Mapping[str, Scalar] | None] | None = None,
-    ) -> list[GroupValues]:
-        """Return what each stored value says at its time: as `read`, in one call for all of them. Raises Unreadable."""
-        headers = [None if value is None else header_of(value) for value in values]
-        given = self._given(currents or [None] * len(values))
-        vectors: list[Sequence[float] | None] = [
-            self._final(value, header, at_us) if current is None else None
-            for value, header, at_us, current in zip(values, headers, times_us, given, strict=True)
-        ]
-        due = [i for i, vector in enumerate(vectors) if vector is None]
-        if due:
-            for i in due:
-                _refuse_cut(self, values[i], headers[i])
-            numbers = self._computed([values[i] for i in due], [times_us[i] for i in due], [given[i] for i in due])
-            for i, computed in zip(due, numbers, strict=True):
-                vectors[i] = computed
-        named = (self.named(vector or ()) for vector in vectors)
-        return [self._answer(*one) for one in zip(named, headers, times_us, strict=True)]
-
-    def _final(self, value: bytes | None, header: Header | None, at_us: int) -> Sequence[float] | None:
-        """Return the vector that was stored, where it holds at a time."""
-        if value is None or header is None or not header.event_time_us < at_us <= header.fresh_until_us:
-            return None
-        return vector_of(value, len(self.names))
-
-    def _given(self, currents: Sequence[Mapping[str, Scalar] | None]) -> list[list[float] | None]:
-        if not self.takes_current:
-            return [None] * len(currents)
-        return [None if current is None else self.arguments(current) for current in currents]
-
-    def _answer(self, values: dict[str, Scalar], header: Header | None, at_us: int) -> GroupValues:
-        if header is None:
-            return GroupValues(values, "missing", None, None)
-        return GroupValues(
-            values,
-            "stale" if at_us < header.exact_from_us else "fresh",
-            max(0, at_us - header.event_time_us) // 1_000,
-            (self.copies_topic if header.flags & COPIES else "raw-data", header.partition, header.offset),
-            header.tile_cells == 0,
-        )
-
-    @property
-    def copies_topic(self) -> str:
-        """Return where copies for this group's entity lie."""
-        return f"raw-data.by-{self.spec.entity_type}"
+        ((found,),) = GroupReader.of((self,)).read([value], [at_us], None if current is None else [current])
+        if isinstance(found, Unreadable):
+            raise found
+        return found
 
     def refuse_cut(self, value: bytes, header: Header) -> None:
         """Raise Unreadable unless the kernels may walk a value."""
@@ -197,26 +162,81 @@ class Group:
         if len(value) != 8 * cells or header.tile_cells not in (0, sizes.tiles):
             raise Unreadable("a feature value is cut short")
 
-    def _computed(
-        self, values: Sequence[bytes | None], times_us: Sequence[int], given: Sequence[Sequence[float] | None]
-    ) -> list[list[float]]:
-        """Return the features of each value, folded anew."""
-        asked, first = [], 0
-        for value, at_us, current in zip(values, times_us, given, strict=True):
-            asked.append((NO_BLOCK if value is None else first, at_us, int(current is not None)))
-            first += 0 if value is None else len(value) // 8
-        data = bytearray(8) if first == 0 else bytearray().join(value for value in values if value is not None)
-        nothing = [MISSING] * self.columns.width
-        currents = np.array([[*(current or nothing), MISSING] for current in given]).reshape(len(values), -1)
-        out = np.empty((len(values), len(self.names)), dtype=np.float32)
-        ints = np.frombuffer(data, dtype=np.int64)
-        read_all(self.packed, TABLE_COLUMNS, Values(ints, np.array(asked, dtype=np.int64), currents), out)
-        return out.tolist()
+
+@dataclass(frozen=True, slots=True)
+class GroupReader:
+    """Groups that are read together: the values of all of them, of many entities, in one call of a kernel."""
+
+    groups: tuple[Group, ...]
+    tables: Int64s
+    names: tuple[tuple[str, ...], ...]
+    """Of the features of each group."""
+    wholes: tuple[bool, ...]
+    """Of each feature of all groups, whether its values are whole."""
+    topics: tuple[tuple[str, str], ...]
+    """What feeds each group: as it stands on raw-data, and as copies."""
+    takes_current: bool
+
+    @classmethod
+    def of(cls, groups: Sequence[Group]) -> "GroupReader":
+        """Return the reader of groups, which may be of different entities."""
+        events = tuple(dict.fromkeys(group.event for group in groups))
+        return cls(
+            tuple(groups),
+            packed(layout_of([group.columns for group in groups], events, copies=False)),
+            tuple(tuple(name for name, _ in group.names) for group in groups),
+            tuple(whole for group in groups for _, whole in group.names),
+            tuple(("raw-data", f"raw-data.by-{group.spec.entity_type}") for group in groups),
+            any(group.takes_current for group in groups),
+        )
+
+    def read(
+        self,
+        values: Sequence[bytes | None],
+        times_us: Sequence[int],
+        currents: Sequence[Mapping[str, Scalar]] | None = None,
+    ) -> list[list[GroupValues | Unreadable]]:
+        """Return of each case, for which there is a time, what its values say then: as `Group.read`, group by group.
+
+        `values` hold one of each group, case by case; Unreadable stands in the place of what cannot be read.
+        """
+        sizes = [ABSENT if value is None else 0 if len(value) % 8 else len(value) for value in values]
+        data = bytearray().join([value for value in values if value and len(value) % 8 == 0]) or bytearray(8)
+        said = np.zeros((len(times_us), len(self.groups), TILE_CELLS_HELD + 1), dtype=np.int64)
+        out = np.empty((len(times_us), len(self.wholes)), dtype=np.float32)
+        read_all(
+            self.tables,
+            np.frombuffer(data, dtype=np.int64),
+            np.array([*sizes, *times_us], dtype=np.int64),
+            self._columns(currents or ()),
+            said,
+            out,
+        )
+        return [self._answers(numbers, facts) for numbers, facts in zip(out.tolist(), said.tolist(), strict=True)]
+
+    def _columns(self, currents: Sequence[Mapping[str, Scalar]]) -> Float64s:
+        """Return what the groups keep of the events that are asked about, where a feature looks at them."""
+        if not self.takes_current or not currents:
+            return _NO_EVENTS
+        return np.array([[one for group in self.groups for one in group.arguments(fields)] for fields in currents])
+
+    def _answers(self, numbers: Sequence[float], facts: Sequence[Sequence[int]]) -> list[GroupValues | Unreadable]:
+        values = iter(
+            [None if x != x else int(x) if whole else x for x, whole in zip(numbers, self.wholes, strict=True)]
+        )
+        return [
+            _answer(dict(zip(names, values, strict=False)), topics, of_group)
+            for names, topics, of_group in zip(self.names, self.topics, facts, strict=True)
+        ]
 
 
-def _refuse_cut(group: Group, value: bytes | None, header: Header | None) -> None:
-    if value is not None and header is not None:
-        group.refuse_cut(value, header)
+def _answer(values: dict[str, Scalar], topics: tuple[str, str], facts: Sequence[int]) -> GroupValues | Unreadable:
+    status, age_ms, copied, partition, offset, tile_cells = facts
+    if status == NOTHING_STORED:
+        return GroupValues(values, "missing", None, None)
+    if status >= FOREIGN:
+        return Unreadable(_WHY[status])
+    return GroupValues(values, _STATUSES[status], age_ms, (topics[copied], partition, offset), tile_cells == 0)
 
 
 def number(value: Scalar) -> float:

@@ -1,58 +1,64 @@
-"""What stored values say at given times: one call of a kernel for many values of a group.
+"""What stored values say at given times: one call of a kernel for the groups of many entities.
 
-A call from Python costs by the arrays it hands over, so the tables of a layout go as one.
+A call from Python costs by the arrays it hands over, and by tuples more, so the tables of a layout go as one array.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millrace_engine.arena import NO_BLOCK
-from millrace_engine.jit import borrowed, kernel
-from millrace_engine.layout import Float64s, Int64s, Layout
-from millrace_engine.partials import CELLS_MAX
+from millrace_engine.jit import bare, kernel
+from millrace_engine.layout import (
+    ALL_TILE_CELLS,
+    COLUMNS,
+    END_FEATURE,
+    FIRST_CELL,
+    FIRST_COLUMN,
+    FIRST_FEATURE,
+    HEADER_CELLS,
+    VECTOR_CELLS,
+    WORD,
+    Float64s,
+    Int64s,
+    Layout,
+)
+from millrace_engine.partials import CELLS_MAX, FEATURE_COLUMNS
 from millrace_engine.sketches import Cells, cells_like
+from millrace_engine.values import COPIES, FORMAT, GROUP_MAGIC
 from millrace_engine.windows import Asked, group_values
 
+ABSENT = -1
+"""The size of a value that is not there."""
+Float32s = NDArray[np.float32]
+STATUS, AGE_MS, COPIED, PARTITION, OFFSET, TILE_CELLS_HELD = range(6)
+"""What is said of a value beside its features."""
+FRESH, STALE, NOTHING_STORED, FOREIGN, CUT = range(5)
+"""How a value stands. FOREIGN: not written by this version of the format. CUT: its length is not what it says."""
 
-class Packed(NamedTuple):
-    """The tables of a layout end to end, and how many rows each has."""
-
-    tables: Int64s
-    rows: tuple[int, int, int]
-
-
-class Values(NamedTuple):
-    """Values end to end; of each: [first cell or NO_BLOCK, time, whether the event is given]; the events themselves."""
-
-    ints: Int64s
-    asked: NDArray[np.int64]
-    current: Float64s
+_FORMAT = FORMAT << 8 | GROUP_MAGIC
+_ROWS = 3
+_WINDOW_COLUMNS, _GROUP_COLUMNS = FIRST_CELL + 1, WORD + 1
 
 
-def packed(layout: Layout) -> Packed:
-    """Return what `read_all` needs of a layout of one group."""
+def packed(layout: Layout) -> Int64s:
+    """Return what `read_all` needs of a layout: how many rows each table has, then the tables end to end."""
     tables = (layout.features, layout.windows, layout.groups)
-    return Packed(
-        np.concatenate([table.ravel() for table in tables]),
-        (len(layout.features), len(layout.windows), len(layout.groups)),
-    )
+    rows = np.array([len(table) for table in tables], dtype=np.int64)
+    return np.concatenate([rows, *(table.ravel() for table in tables)])
 
 
-@kernel
-def _unpacked(layout: Packed, columns: tuple[int, int, int]) -> Layout:
-    tables = borrowed(layout.tables)
-    a = layout.rows[0] * columns[0]
-    b = a + layout.rows[1] * columns[1]
-    end = b + layout.rows[2] * columns[2]
-    groups = tables[b:end].reshape(layout.rows[2], columns[2])
+@bare
+def _unpacked(tables: Int64s) -> Layout:
+    features, windows, groups = tables[0], tables[1], tables[2]
+    a = _ROWS + features * FEATURE_COLUMNS
+    b = a + windows * _WINDOW_COLUMNS
+    of_groups = tables[b:].reshape(groups, _GROUP_COLUMNS)
     return Layout(
-        tables[:a].reshape(layout.rows[0], columns[0]),
-        tables[a:b].reshape(layout.rows[1], columns[1]),
-        groups,
-        groups,
-        groups,
+        tables[_ROWS:a].reshape(features, FEATURE_COLUMNS),
+        tables[a:b].reshape(windows, _WINDOW_COLUMNS),
+        of_groups,
+        of_groups,
+        of_groups,
         tables,
         0,
         0,
@@ -60,14 +66,74 @@ def _unpacked(layout: Packed, columns: tuple[int, int, int]) -> Layout:
 
 
 @kernel
-def read_all(layout: Packed, columns: tuple[int, int, int], values: Values, out: NDArray[np.float32]) -> None:
-    """Write the features of each value, `[n, features]`."""
-    unpacked = _unpacked(layout, columns)
-    ints, asked, current = borrowed(values.ints), borrowed(values.asked), borrowed(values.current)
-    cells, scratch = Cells(ints, ints.view(np.float64)), cells_like(CELLS_MAX + len(unpacked.windows))
-    for i in range(len(asked)):
-        one = Asked(0, asked[i, 0], asked[i, 1], asked[i, 2] == 1)
-        group_values(unpacked, cells, one, current[i], scratch, out[i])
+def read_all(tables: Int64s, values: Int64s, asked: Int64s, currents: Float64s, said: Int64s, out: Float32s) -> None:
+    """Write to `said` how each value stands, and to `out` all features of each entity: of what is unreadable, NaN.
+
+    `values` lie end to end, of each entity one for each group. `asked`: the size of each in bytes, then the time of
+    each entity. `said` is [entities, groups, STATUS..TILE_CELLS_HELD]. `currents`: the columns of the event that is
+    asked about, of each entity, or of none.
+    """
+    _read_each(tables, values, asked, currents, (said, out, cells_like(CELLS_MAX + tables[1])))
 
 
-__all__ = ["NO_BLOCK", "Packed", "Values", "packed", "read_all"]
+@bare
+def _read_each(
+    tables: Int64s, values: Int64s, asked: Int64s, currents: Float64s, into: tuple[Int64s, Float32s, Cells]
+) -> None:
+    said, out, scratch = into
+    layout, cells = _unpacked(tables), Cells(values, values.view(np.float64))
+    n, at = len(layout.groups), 0
+    for entity in range(len(out)):
+        given, time_us = len(currents) > 0, asked[len(out) * n + entity]
+        for group in range(n):
+            size, facts = asked[entity * n + group], said[entity, group]
+            one = Asked(group, NO_BLOCK if size == ABSENT else at, time_us, given)
+            features = out[entity, layout.groups[group, FIRST_FEATURE] : layout.groups[group, END_FEATURE]]
+            facts[STATUS] = _status(layout, values, one, size)
+            if facts[STATUS] >= FOREIGN:
+                features[:] = np.nan
+            else:
+                _say(values, one, facts)
+                _read(layout, cells, one, currents[entity if given else 0 :], (scratch, features))
+            at += max(0, size) // 8
+
+
+@bare
+def _status(layout: Layout, values: Int64s, one: Asked, size: int) -> int:
+    at = one.block
+    if at == NO_BLOCK:
+        return NOTHING_STORED
+    if size < 8 * HEADER_CELLS or values[at] & 0xFFFF != _FORMAT:
+        return FOREIGN
+    tiles, entries = values[at + 7], values[at + 2] >> 32 & 0xFFFFFFFF
+    head = HEADER_CELLS + layout.groups[one.group, VECTOR_CELLS]
+    if tiles != 0 and tiles != layout.groups[one.group, ALL_TILE_CELLS]:
+        return CUT
+    if size != 8 * (head + tiles + entries * (2 + layout.groups[one.group, COLUMNS])):
+        return CUT
+    return STALE if one.at_us < values[at + 6] else FRESH
+
+
+@bare
+def _say(values: Int64s, one: Asked, said: Int64s) -> None:
+    at = one.block
+    if at != NO_BLOCK:
+        said[AGE_MS] = max(0, one.at_us - values[at + 3]) // 1_000
+        said[COPIED] = values[at] >> 16 & COPIES
+        said[PARTITION] = values[at + 2] & 0xFFFFFFFF
+        said[OFFSET] = values[at + 1]
+        said[TILE_CELLS_HELD] = values[at + 7]
+
+
+@bare
+def _read(layout: Layout, cells: Cells, one: Asked, currents: Float64s, into: tuple[Cells, Float32s]) -> None:
+    """Write the features of a group: those that were stored, where they hold at the time, else folded anew."""
+    at, (scratch, out) = one.block, into
+    if at == NO_BLOCK or one.current or not cells.ints[at + 3] < one.at_us <= cells.ints[at + 5]:
+        first = layout.groups[one.group, FIRST_COLUMN]
+        current = currents[0, first : first + layout.groups[one.group, COLUMNS]]
+        group_values(layout, cells, one, current, scratch, out)
+        return
+    stored = cells.ints[at + HEADER_CELLS : at + HEADER_CELLS + layout.groups[one.group, VECTOR_CELLS]].view(np.float32)
+    for f in range(len(out)):
+        out[f] = stored[f]

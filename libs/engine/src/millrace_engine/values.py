@@ -61,10 +61,3 @@ def header_of(data: bytes) -> Header:
     if len(data) < HEADER_BYTES or len(data) % 8 or data[0] != GROUP_MAGIC or data[1] != FORMAT:
         raise Unreadable(f"not a feature value of format {FORMAT}")
     return Header(*_HEADER.unpack_from(data)[2:])
-
-
-def vector_of(data: bytes, features: int) -> tuple[float, ...]:
-    """Return the finalised numbers of a group's value. Raises Unreadable."""
-    if len(data) < HEADER_BYTES + 4 * features:
-        raise Unreadable("a feature value is cut short")
-    return struct.unpack_from(f"<{features}f", data, HEADER_BYTES)
