@@ -11,24 +11,18 @@ from millrace_common.bus.parcels import REQUEST_BYTES_MAX, packed, parcelled, to
 from millrace_common.errors import Refused
 from millrace_common.records import Bundle, Outgoing
 from millrace_engine.texts import even, joined
-from millrace_features.core.sheaves import Rows, varint
+from millrace_features.core.sheaves import Columns, Laid, headers, merged, varint
 
 texts = st.binary(max_size=200)
 
 
-def rows_of(records: list[tuple[bytes, bytes]], partition: int | None = 2) -> Rows:
+def rows_of(records: list[tuple[bytes, bytes]], partition: int | None = 2) -> Laid:
     """Return records as a sheaf."""
     n = len(records)
     ids = b"".join(b"%08d" % i for i in range(n))
-    return Rows(
-        topic="features",
-        partition=partition,
-        keys=joined([key for key, _ in records]),
-        values=joined([value for _, value in records]),
-        constant=(("ce_type", b"row"), ("empty", b"")),
-        varying=(("ce_id", even(ids, n)),),
-        cause_offsets=np.arange(n) * 2,
-    )
+    told = headers((("ce_type", b"row"), ("empty", b"")), [("ce_id", even(ids, n))])
+    columns = Columns(joined([key for key, _ in records]), joined([value for _, value in records]), told)
+    return Laid("features", partition, columns, np.arange(n) * 2)
 
 
 def sent(batches: list[Framed]) -> list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]]:
@@ -62,7 +56,7 @@ def test_a_batch_keeps_its_bytes_when_it_is_sent_again() -> None:
     """aiokafka states its producer once, and asks for the bytes at each try."""
     ((count, data),) = rows_of([(b"k", b"v")]).framed(1_000)
     batch = Framed(count, data)
-    batch._set_producer_state(7, 3, 11)
+    batch._set_producer_state(7, 3, 11)  # as aiokafka does
     first = bytes(batch._build())
     assert bytes(batch._build()) == first
     assert (DefaultRecordBatch(bytearray(first)).producer_id, batch.size()) == (7, len(first))
@@ -103,3 +97,29 @@ def test_a_row_that_no_request_takes_is_refused() -> None:
 def test_numbers_are_written_as_kafka_does() -> None:
     """Zigzag, seven bits to a byte."""
     assert [varint(n) for n in (0, 63, 64, 8_191, 8_192)] == [b"\0", b"~", b"\x80\x01", b"\xfe\x7f", b"\x80\x80\x01"]
+
+
+odd = st.binary(max_size=300)
+outgoings = st.builds(
+    Outgoing,
+    st.just("features"),
+    odd,
+    odd,
+    st.lists(st.tuples(st.text(st.characters(codec="utf-8")), odd), max_size=3).map(tuple),
+    st.just(1),
+    st.integers(0, 2**60),
+)
+
+
+@given(st.lists(outgoings, min_size=1, max_size=20))
+def test_records_are_read_back_as_they_were(records: list[Outgoing]) -> None:
+    """Key, value, headers and cause of each, whatever they are."""
+    assert list(Laid.of(records, 1)) == records
+
+
+@given(st.lists(st.tuples(outgoings, st.integers(0, 2)), min_size=1, max_size=20))
+def test_sheaves_merge_by_the_places_of_their_records(records: list[tuple[Outgoing, int]]) -> None:
+    """However records are spread over sheaves, merged they are in log order again."""
+    spread = [[place for place, (_, of) in enumerate(records) if of == which] for which in range(3)]
+    parts = [(places, Laid.of([records[place][0] for place in places], 1)) for places in spread if places]
+    assert list(merged(parts)) == [record for record, _ in records]

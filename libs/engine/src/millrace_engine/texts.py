@@ -39,6 +39,14 @@ def joined(texts: Sequence[bytes]) -> Texts:
     return Texts(np.frombuffer(b"".join(texts), np.uint8), np.cumsum(sizes) - sizes, sizes)
 
 
+def together(parts: Sequence[Texts], order: NDArray[np.intp]) -> Texts:
+    """Return the texts of several columns, one behind the other, in this order."""
+    starts = np.cumsum([0, *(len(part.data) for part in parts)])
+    firsts = np.concatenate([part.firsts + start for part, start in zip(parts, starts, strict=False)])
+    sizes = np.concatenate([part.sizes for part in parts])
+    return Texts(np.concatenate([part.data for part in parts]), firsts[order], sizes[order])
+
+
 def even(data: bytes | Bytes, n: int) -> Texts:
     """Return n texts of one size, given end to end."""
     found = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data.ravel()

@@ -26,7 +26,7 @@ from millrace_features.core.lots import Lot
 from millrace_features.core.outputs import Arrival
 from millrace_features.core.rows import compile_rows
 from millrace_features.core.shard import Shard, Stepped
-from millrace_features.core.sheaves import Rows
+from millrace_features.core.sheaves import Laid, merged
 
 
 class Online(Protocol):
@@ -66,31 +66,28 @@ class _Judged:
     aside: list[Outgoing] = field(default_factory=list)
     copies: dict[int, list[Outgoing]] = field(default_factory=dict)
     results: dict[int, Outgoing] = field(default_factory=dict)
-    rows: list[tuple[Sequence[int], Rows]] = field(default_factory=list)
+    rows: list[tuple[Sequence[int], Laid]] = field(default_factory=list)
     tally: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
     def published(self) -> Sequence[Outgoing]:
         """Return everything to publish: what was set aside, then in log order the copies of an event and its result.
 
-        Rows stay together where nothing else is for their topic: the order of two topics does not matter.
+        What goes to the topic of rows stays together; the order of two topics does not matter.
         """
-        singles = self._singles()
-        if not self.rows:
-            return singles
-        if len(self.rows) == 1 and all(one.topic != FEATURES.name for one in singles):
-            return Bundle(singles, self.rows[0][1])
-        for places, rows in self.rows:
-            self.results.update(zip(places, rows, strict=True))
-        return self._singles()
-
-    def _singles(self) -> list[Outgoing]:
-        found = list(self.aside)
+        singles = [(-1, one) for one in self.aside]
         for place in sorted(self.results.keys() | self.copies.keys()):
-            found += self.copies.get(place, ())
+            singles += [(place, one) for one in self.copies.get(place, ())]
             if place in self.results:
-                found.append(self.results[place])
-        return found
+                singles.append((place, self.results[place]))
+        if not self.rows:
+            return [one for _, one in singles]
+        beside = [(place, one) for place, one in singles if one.topic == FEATURES.name]
+        if beside:
+            places, records = zip(*beside, strict=True)
+            self.rows.append((places, Laid.of(records, self.rows[0][1].partition)))
+        sheaf = self.rows[0][1] if len(self.rows) == 1 else merged(self.rows)
+        return Bundle([one for _, one in singles if one.topic != FEATURES.name], sheaf)
 
 
 @dataclass(frozen=True, slots=True)

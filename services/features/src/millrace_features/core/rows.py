@@ -21,7 +21,7 @@ from millrace_common.messages import FeatureRow
 from millrace_engine.entity import EntityPlan
 from millrace_engine.texts import Texts, even, items, joined, laid, lines, times
 from millrace_features.core.lots import Lot
-from millrace_features.core.sheaves import Rows
+from millrace_features.core.sheaves import Columns, Laid, headers
 
 INTEGERS_MAX = 2**53
 _ENCODER = msgspec.json.Encoder()
@@ -50,7 +50,7 @@ class RowWriter:
         """Return the row ids of events, 16 bytes each."""
         return row_digests(self.entity_type, self.spec.type, event_ids, self.group_keys)
 
-    def write(self, lot: Lot, digests: bytes, values: NDArray[np.float32], **said: object) -> Rows:
+    def write(self, lot: Lot, digests: bytes, values: NDArray[np.float32], **said: object) -> Laid:
         """Return the row of each event of a lot, of which there is one; `values` [n, features], NaN where missing.
 
         `said`: fields of the row that are the same in all of these. A row's partition is its record's, which is at
@@ -66,15 +66,10 @@ class RowWriter:
             *self._numbers(values),
             *([lines(_LINES(lot.events))] if self.spine else ()),
         ]
-        return Rows(
-            topic=FeatureRow.topic,
-            partition=partition if self.aligned else None,
-            keys=joined(list(map(str.encode, lot.entity_ids))),
-            values=laid(self._between(lot.records[0].topic, partition, said), *columns),
-            constant=_CONSTANT,
-            varying=(("ce_id", ids), ("ce_time", times(lot.times_us))),
-            cause_offsets=offsets,
-        )
+        told = headers(_CONSTANT, (("ce_id", ids), ("ce_time", times(lot.times_us))))
+        rows = laid(self._between(lot.records[0].topic, partition, said), *columns)
+        keys = joined(list(map(str.encode, lot.entity_ids)))
+        return Laid(FeatureRow.topic, partition if self.aligned else None, Columns(keys, rows, told), offsets)
 
     def _numbers(self, values: NDArray[np.float32]) -> Iterator[Texts]:
         """Yield the texts of all features."""

@@ -13,7 +13,7 @@ from millrace_engine.steps import EventColumns, Steps
 from millrace_engine.table import EntityTable
 from millrace_features.core.lots import Lot
 from millrace_features.core.rows import RowWriter
-from millrace_features.core.sheaves import Rows
+from millrace_features.core.sheaves import Laid
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Stepped:
         steps = Steps(self.steps.verdicts[chosen], self.steps.values[chosen])
         return Stepped(self.lot.kept(chosen.tolist()), self.writer, digests, steps)
 
-    def rows(self, **said: object) -> Rows:
+    def rows(self, **said: object) -> Laid:
         """Return a row for each event, of which there is one; `said` are more fields of the rows."""
         return self.writer.write(self.lot, self.digests, self.steps.values, **said)
 
@@ -107,7 +107,8 @@ class Shard:
 
     def step(self, lots: Sequence[Lot]) -> list[Stepped]:
         """Step the events of lots, all in log order: a correction parts what comes before it from what comes after."""
-        corrections = sorted(place for lot in lots for place in lot.places if place in lot.corrections)
+        corrected = [lot for lot in lots if lot.corrections]
+        corrections = sorted(place for lot in corrected for place in lot.places if place in lot.corrections)
         found, first = [], 0
         for place in corrections:
             found += self._step(_between(lots, first, place))

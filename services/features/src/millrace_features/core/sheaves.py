@@ -1,6 +1,6 @@
-"""Feature rows as columns: a kernel lays them out for Kafka; a record is made only where one is asked for."""
+"""What goes to the topic of rows as columns: a kernel lays it out for Kafka, and no object is made for each row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from millrace_common.records import Headers, Outgoing, Sheaf
 from millrace_engine.jit import borrowed, kernel
-from millrace_engine.texts import Bytes, Texts, laid, put
+from millrace_engine.texts import Bytes, Texts, joined, laid, put, together
 
 VARINT_BYTES_MAX = 5
 FRAME_BYTES_MAX = 2 + 4 * VARINT_BYTES_MAX
@@ -25,29 +25,33 @@ class Columns(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows(Sheaf):
-    """Rows of one lot, in log order. `headers`: the constant ones, then those with a text for each row."""
+class Laid(Sheaf):
+    """Records for one topic and partition, in log order; without a partition the keys decide."""
 
     topic: str
     partition: int | None
-    keys: Texts
-    values: Texts
-    constant: Headers
-    varying: tuple[tuple[str, Texts], ...]
+    columns: Columns
     cause_offsets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, records: Sequence[Outgoing], partition: int | None) -> "Laid":
+        """Return records, of which there is one, that have keys, values and causes."""
+        told = [_laid_out(record.headers) for record in records]
+        columns = ([record.key or b"" for record in records], [record.value or b"" for record in records], told)
+        causes = np.array([record.cause_offset for record in records], np.int64)
+        return cls(records[0].topic, partition, Columns(*map(joined, columns)), causes)
 
     def __len__(self) -> int:
         return len(self.cause_offsets)
 
     def record(self, i: int) -> Outgoing:
-        """Return one of the rows as a record by itself."""
-        varying = tuple((name, texts.text(i)) for name, texts in self.varying)
-        key, value, offset = self.keys.text(i), self.values.text(i), int(self.cause_offsets[i])
-        return Outgoing(self.topic, key, value, (*self.constant, *varying), self.partition, offset)
+        """Return one of the records by itself."""
+        key, value, told = (texts.text(i) for texts in self.columns)
+        return Outgoing(self.topic, key, value, _read(told), self.partition, int(self.cause_offsets[i]))
 
     def framed(self, bytes_max: int) -> Iterator[tuple[int, memoryview]]:
-        """Yield how many rows follow, and their bytes in Kafka's record format 2; at least one row at a time."""
-        columns, first = Columns(self.keys, self.values, self._told()), 0
+        """Yield how many records follow, and their bytes in Kafka's record format 2; at least one record at a time."""
+        columns, first = self.columns, 0
         sizes = columns.keys.sizes + columns.values.sizes + columns.told.sizes + FRAME_BYTES_MAX
         out = np.empty(min(int(sizes.sum()), max(bytes_max, int(sizes.max()))), np.uint8)
         while first < len(self):
@@ -55,15 +59,22 @@ class Rows(Sheaf):
             yield end - first, out[:size].data
             first = end
 
-    def _told(self) -> Texts:
-        """Return the headers of each row as Kafka lays them out."""
-        between = [varint(len(self.constant) + len(self.varying))]
-        between[0] += b"".join(_sized(name.encode()) + _sized(value) for name, value in self.constant)
-        for name, texts in self.varying:
-            (size,) = set(texts.sizes.tolist())
-            between[-1] += _sized(name.encode()) + varint(size)
-            between.append(b"")
-        return laid(between, *(texts for _, texts in self.varying))
+
+def merged(parts: Sequence[tuple[Sequence[int], Laid]]) -> Laid:
+    """Return sheaves for one partition as one, in the order of the places of their records."""
+    order = np.argsort(np.concatenate([places for places, _ in parts]), kind="stable")
+    columns = Columns(*(together(each, order) for each in zip(*(sheaf.columns for _, sheaf in parts), strict=True)))
+    causes = np.concatenate([sheaf.cause_offsets for _, sheaf in parts])[order]
+    return Laid(parts[0][1].topic, parts[0][1].partition, columns, causes)
+
+
+def headers(constant: Headers, varying: Sequence[tuple[str, Texts]]) -> Texts:
+    """Return the headers of many records as Kafka lays them out; of a varying one all texts have the same size."""
+    between = [varint(len(constant) + len(varying)) + _laid_out(constant)[1:]]
+    for name, texts in varying:
+        between[-1] += _sized(name.encode()) + varint(int(texts.sizes[0]))
+        between.append(b"")
+    return laid(between, *(texts for _, texts in varying))
 
 
 def varint(number: int) -> bytes:
@@ -79,8 +90,33 @@ def varint(number: int) -> bytes:
     return bytes((*found, rest))
 
 
+def _laid_out(said: Headers) -> bytes:
+    return varint(len(said)) + b"".join(_sized(name.encode()) + _sized(value) for name, value in said)
+
+
 def _sized(text: bytes) -> bytes:
     return varint(len(text)) + text
+
+
+def _read(told: bytes) -> Headers:
+    """Return the headers that were laid out."""
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        found = shift = 0
+        while told[at] > 0x7F:
+            found, shift, at = found | (told[at] & 0x7F) << shift, shift + 7, at + 1
+        found, at = found | told[at] << shift, at + 1
+        return found >> 1
+
+    def text() -> bytes:
+        nonlocal at
+        size = number()
+        at += size
+        return told[at - size : at]
+
+    return tuple((text().decode(), text()) for _ in range(number()))
 
 
 @kernel
