@@ -1,5 +1,6 @@
 """The parts of the online store that need no Redis: its protocol, its records, what a reader makes of them."""
 
+import asyncio
 import struct
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millrace_common.errors import Misconfigured
-from millrace_common.online.line import Address, Target
+from millrace_common.online.line import Address, Line, Lost, Target
 from millrace_common.online.refusals import TRANSIENT, told
 from millrace_common.online.resp import Replies, Reply, ReplyError, command
 from millrace_common.online.scripts import LOAD, WRITE, in_full, load_call, write_call
@@ -89,6 +90,65 @@ def test_a_script_can_be_sent_in_full_in_place_of_its_hash() -> None:
     assert in_full(load, LOAD) == command(b"EVAL", LOAD, b"2", b"c", b"v", b"r")
 
 
+class Silent(asyncio.Transport):
+    """A transport that takes everything; what was sent is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+        self.is_aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep what is sent."""
+        self.sent.append(bytes(data))
+
+    def abort(self) -> None:
+        """Take note."""
+        self.is_aborted = True
+
+
+def silent_line(seconds_max: float) -> tuple[Line, Silent]:
+    """Return a line to a server of which only the test says what it answers."""
+    line, transport = Line(Address("h", 1), seconds_max), Silent()
+    line.connection_made(transport)
+    return line, transport
+
+
+async def test_answers_go_to_who_asked_also_past_those_who_gave_up() -> None:
+    """Replies come in the order of the questions, however the bytes are cut."""
+    line, transport = silent_line(1.0)
+    answers = [line.ask([b"1", b"2"]), line.ask([b"3"]), line.ask([b"4"])]
+    answers[1].cancel()
+    for data in (b":1\r\n:", b"2\r\n:3", b"\r\n:4\r\n"):
+        line.data_received(data)
+    assert (await answers[0], await answers[2], transport.sent) == ([1, 2], [4], [b"12", b"3", b"4"])
+    line.close()
+
+
+async def test_an_overdue_answer_ends_the_line_though_nobody_waits_for_it() -> None:
+    """What came after it would be taken for its answer; a question that was answered in time ends nothing."""
+    line, transport = silent_line(0.5)
+    answered = line.ask([b"1"])
+    line.data_received(b":1\r\n")
+    await asyncio.sleep(0.3)
+    line.ask([b"2"]).cancel()
+    waiting = line.ask([b"3"])
+    await asyncio.sleep(0.3)
+    assert (await answered, line.is_open) == ([1], True)
+    with pytest.raises(Lost, match=r"no answer in 0\.5 s"):
+        await waiting
+    assert (line.is_open, transport.is_aborted) == (False, True)
+    with pytest.raises(Lost, match="is gone"):
+        line.ask([b"4"])
+
+
+async def test_an_answer_to_no_question_ends_the_line() -> None:
+    """It cannot be told any more whose answers come."""
+    line, _ = silent_line(1.0)
+    line.data_received(b":1\r\n")
+    assert not line.is_open
+
+
 @pytest.mark.parametrize("url", ["http://h", "redis://h:port/0", "redis+sentinel://h", "h:6379"])
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     """The setting is named."""
@@ -163,8 +223,8 @@ def judged(*records: bytes | None) -> list[bool]:
     """Return whether a reader trusts the slot, after each record that it reads."""
     standings, found = Standings(), []
     for each in records:
-        standings.see(SLOT.cursor_key, each)
-        found.append(standings.held(SLOT.cursor_key, VALUE).whole)
+        (held,) = standings.see(SLOT.cursor_key, each).held([VALUE])
+        found.append(held.whole)
     return found
 
 
@@ -205,7 +265,5 @@ def test_a_log_that_was_made_anew_is_believed_again() -> None:
 def test_what_another_set_left_counts_as_never_written() -> None:
     """The writer would take it for that; while the slot is rebuilt it is still shown, as not whole."""
     standings = Standings()
-    standings.see(SLOT.cursor_key, record(9, slot=OTHER))
-    assert standings.held(SLOT.cursor_key, VALUE) == (None, True)
-    standings.see(SLOT.cursor_key, record(3, slot=OTHER, whole=9))
-    assert standings.held(SLOT.cursor_key, VALUE) == (VALUE, False)
+    assert standings.see(SLOT.cursor_key, record(9, slot=OTHER)).held([VALUE, None]) == [(None, True), (None, True)]
+    assert standings.see(SLOT.cursor_key, record(3, slot=OTHER, whole=9)).held([VALUE]) == [(VALUE, False)]

@@ -94,8 +94,9 @@ class MemoryOnline:
     def _read(self, wanted: Wanted) -> Held:
         slot_tag = tag(wanted.entity_type, partition_of(wanted.entity_id, self._partitions))
         cursor = cursor_key(slot_tag, wanted.topic)
-        self._standings.see(cursor, self.held.get(cursor))
-        return self._standings.held(cursor, self.held.get(value_key(slot_tag, wanted.entity_id, wanted.group_key)))
+        value = self.held.get(value_key(slot_tag, wanted.entity_id, wanted.group_key))
+        (held,) = self._standings.see(cursor, self.held.get(cursor)).held([value])
+        return held
 
     def _token(self) -> str:
         self._calls += 1

@@ -75,14 +75,12 @@ def _tls(said: "dict[str, str]") -> ssl.SSLContext:
     return context
 
 
-@dataclass(slots=True, eq=False)
-class _Question:
+class _Question(NamedTuple):
     """Commands that were sent together; their replies are handed over together."""
 
+    answer: "asyncio.Future[list[Reply]]"
     wanted: int
     asked_at: float
-    answer: "asyncio.Future[list[Reply]]"
-    replies: list[Reply] = field(default_factory=list)
 
 
 class Line(asyncio.Protocol):
@@ -94,7 +92,9 @@ class Line(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._replies = Replies()
         self._questions: deque[_Question] = deque()
+        self._answered: list[Reply] = []
         self._transport: asyncio.Transport | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     @classmethod
     async def open(cls, target: Target, address: Address, *, seconds_max: float, in_cluster: bool) -> "Line":
@@ -119,31 +119,42 @@ class Line(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Say whether it can be asked; one whose oldest answer is overdue is closed first."""
-        if self._questions and self._loop.time() - self._questions[0].asked_at > self._seconds_max:
-            self.close(f"{self.address} gave no answer in {self._seconds_max:g} s")
+        """Say whether it can be asked."""
         return self._transport is not None
 
-    async def ask(self, commands: Sequence[bytes]) -> list[Reply]:
-        """Send commands in one flush and return their replies; raises Lost. An answer nobody waits for is dropped."""
+    def ask(self, commands: Sequence[bytes]) -> "asyncio.Future[list[Reply]]":
+        """Send commands in one flush; their replies come, or Lost. An answer that nobody waits for is dropped.
+
+        Raises Lost where it cannot be asked.
+        """
         if self._transport is None or len(self._questions) >= WAITING_MAX:
             raise Lost(f"{self.address} is gone" if self._transport is None else f"{self.address} is overloaded")
-        question = _Question(len(commands), self._loop.time(), self._loop.create_future())
+        question = _Question(self._loop.create_future(), len(commands), self._loop.time())
         self._questions.append(question)
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(question.asked_at + self._seconds_max, self._look)
         self._transport.write(commands[0] if len(commands) == 1 else b"".join(commands))
-        try:
-            async with asyncio.timeout(self._seconds_max):
-                return await question.answer
-        except TimeoutError as error:
-            overdue = f"{self.address} gave no answer in {self._seconds_max:g} s"
-            self.close(overdue)
-            raise Lost(overdue) from error
+        return question.answer
+
+    def _look(self) -> None:
+        """Close it where the oldest answer is overdue, else look again when it would be: one timer serves all."""
+        self._alarm = None
+        if not self._questions:
+            return
+        due_at = self._questions[0].asked_at + self._seconds_max
+        if self._loop.time() >= due_at:
+            self.close(f"{self.address} gave no answer in {self._seconds_max:g} s")
+        else:
+            self._alarm = self._loop.call_at(due_at, self._look)
 
     def close(self, why: str = "it was closed") -> None:
         """Close it; whoever still waits gets Lost."""
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         while self._questions:
             question = self._questions.popleft()
             if not question.answer.done():
@@ -158,15 +169,16 @@ class Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand replies over to those who asked, in order."""
         try:
-            for reply in self._replies.feed(data):
-                question = self._questions[0]
-                question.replies.append(reply)
-                if len(question.replies) == question.wanted:
-                    self._questions.popleft()
-                    if not question.answer.done():
-                        question.answer.set_result(question.replies)
-        except (ValueError, IndexError) as error:
+            self._answered += self._replies.feed(data)
+        except ValueError as error:
             self.close(f"{self.address} does not speak Redis's protocol: {error}")
+        while self._questions and len(self._answered) >= self._questions[0].wanted:
+            answer, wanted, _ = self._questions.popleft()
+            replies, self._answered = self._answered[:wanted], self._answered[wanted:]
+            if not answer.done():
+                answer.set_result(replies)
+        if self._answered and not self._questions:
+            self.close(f"{self.address} does not speak Redis's protocol: it answers what nobody asked")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let everybody know."""

@@ -1,7 +1,7 @@
 """The server, or the nodes of a cluster: each command goes to the node that has its slot, wherever that moved."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -48,8 +48,14 @@ class Nodes:
         self._owners: dict[int, Address] = {}
         self._is_stale = True
 
-    async def ask(self, calls: Sequence[Call]) -> list[Reply]:
-        """Return the reply of each call: one flush to each node. Raises Lost."""
+    def ask(self, calls: Sequence[Call]) -> Awaitable[list[Reply]]:
+        """Return the reply of each call: one flush to each node. Raises Lost, at once or when awaited."""
+        line = None if self._is_stale or self._in_cluster else self._lines.get(self._target.address)
+        if line is not None and line.is_open:
+            return line.ask([call.bytes for call in calls])
+        return self._ask(calls)
+
+    async def _ask(self, calls: Sequence[Call]) -> list[Reply]:
         await self._known()
         if not self._in_cluster:
             line = await self._line(self._target.address)

@@ -10,7 +10,7 @@ from millrace_common.keys import partition_of
 from millrace_common.online import refusals
 from millrace_common.online.line import Lost, Target
 from millrace_common.online.nodes import Call, Nodes
-from millrace_common.online.resp import Reply, ReplyError, bulks, command
+from millrace_common.online.resp import Reply, ReplyError, command, text_command
 from millrace_common.online.standing import Standings
 from millrace_common.slots import FORMAT, META_KEY, Held, Meta, Wanted, cursor_key, tag, value_key
 
@@ -19,32 +19,22 @@ _GET_META = Call(META_KEY, command(b"GET", META_KEY.encode()))
 
 
 class _Asked:
-    """What is asked of one slot: cursor records and values, in one MGET."""
+    """What is asked of one slot: its cursor record and values, in one MGET. `places`: where the values go."""
 
-    __slots__ = ("cursors", "keys", "places", "tag")
+    __slots__ = ("keys", "places", "tag")
 
-    def __init__(self, slot_tag: str) -> None:
-        self.tag = slot_tag
-        self.cursors: dict[str, str] = {}
-        self.keys: list[str] = []
-        self.places: list[tuple[int, str]] = []
-
-    def add(self, place: int, one: Wanted) -> None:
-        """Ask for one more value, which goes to `place`."""
-        cursor = self.cursors.get(one.topic)
-        if cursor is None:
-            cursor = self.cursors[one.topic] = cursor_key(self.tag, one.topic)
-        self.keys.append(value_key(self.tag, one.entity_id, one.group_key))
-        self.places.append((place, cursor))
+    def __init__(self, topic: str, entity_type: str, partition: int) -> None:
+        self.tag = tag(entity_type, partition)
+        self.keys = [cursor_key(self.tag, topic)]
+        self.places: list[int] = []
 
     def call(self) -> Call:
         """Return what to send."""
-        words = bulks(map(str.encode, (*self.cursors.values(), *self.keys)))
-        return Call(self.tag, b"".join([b"*%d\r\n$4\r\nMGET\r\n" % (len(words) + 1), *words]))
+        return Call(self.tag, text_command("MGET", *self.keys))
 
 
 class OnlineReader:
-    """Reads values: one MGET per slot, in which the slot's cursor records stand too, all in one flush."""
+    """Reads values: one MGET per slot, in which the slot's cursor record stands too, all in one flush."""
 
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
@@ -79,30 +69,18 @@ class OnlineReader:
         partitions = self._partitions or await self._known_partitions()
         if not partitions:
             return [NOTHING] * len(wanted)
-        slots: dict[tuple[str, int], _Asked] = {}
-        for place, one in enumerate(wanted):
-            at = one.entity_type, partition_of(one.entity_id, partitions)
-            if at not in slots:
-                slots[at] = _Asked(tag(*at))
-            slots[at].add(place, one)
-        replies = await self._nodes.ask([asked.call() for asked in slots.values()])
+        slots = _by_slot(wanted, partitions)
+        replies = await self._nodes.ask([asked.call() for asked in slots])
         held = [NOTHING] * len(wanted)
-        for asked, reply in zip(slots.values(), replies, strict=True):
-            if not self._taken(asked, _values(reply), held):
+        for asked, reply in zip(slots, replies, strict=True):
+            cursor, *values = _values(reply)
+            seen = self._standings.see(asked.keys[0], cursor)
+            if seen.partitions not in (0, self._partitions):
                 self._partitions = 0
                 return None
+            for place, one in zip(asked.places, seen.held(values), strict=True):
+                held[place] = one
         return held
-
-    def _taken(self, asked: _Asked, values: Sequence[bytes | None], held: list[Held]) -> bool:
-        """Put the values of one slot in their places; False where they lie elsewhere now."""
-        n = len(asked.cursors)
-        for cursor, data in zip(asked.cursors.values(), values, strict=False):
-            self._standings.see(cursor, data)
-            if self._standings.partitions(cursor) not in (0, self._partitions):
-                return False
-        for (place, cursor), value in zip(asked.places, values[n:], strict=True):
-            held[place] = self._standings.held(cursor, value)
-        return True
 
     async def _known_partitions(self) -> int:
         (found,) = await self._nodes.ask([_GET_META])
@@ -113,6 +91,20 @@ class OnlineReader:
             refusals.refuse_other(found, Meta(FORMAT, meta.partitions))
             self._partitions = meta.partitions
         return self._partitions
+
+
+def _by_slot(wanted: Sequence[Wanted], partitions: int) -> list[_Asked]:
+    """Return what is asked of each slot; an entity's values mostly stand side by side, and lie in one slot."""
+    slots: dict[tuple[str, str, int], _Asked] = {}
+    before = None
+    for place, (topic, entity_type, entity_id, group_key) in enumerate(wanted):
+        if (topic, entity_type, entity_id) != before:
+            before = topic, entity_type, entity_id
+            name = topic, entity_type, partition_of(entity_id, partitions)
+            asked = slots.get(name) or slots.setdefault(name, _Asked(*name))
+        asked.keys.append(value_key(asked.tag, entity_id, group_key))
+        asked.places.append(place)
+    return [*slots.values()]
 
 
 def _values(reply: Reply) -> list[bytes | None]:

@@ -38,50 +38,54 @@ def bulks(words: Iterable[bytes]) -> list[bytes]:
     return [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
 
 
+def text_command(*words: str) -> bytes:
+    """Return a command whose words are texts: as `command`, and quicker where all are ASCII, as keys mostly are.
+
+    >>> text_command("GET", "k") == command(b"GET", b"k"), text_command("GET", "ü") == command(b"GET", "ü".encode())
+    (True, True)
+    """
+    text = f"*{len(words)}\r\n" + "".join([f"${len(word)}\r\n{word}\r\n" for word in words])
+    return text.encode() if text.isascii() else command(*map(str.encode, words))
+
+
 class Replies:
     """Cuts what comes over a line into replies; what is not whole waits for more."""
 
     def __init__(self) -> None:
         self._rest = b""
-        self._begun: list[tuple[int, list[Reply]]] = []
+        self._begun: list[tuple[list[Reply], int]] = []
+        """Arrays that lack replies, the outermost first: what they have, and how many they will have."""
 
     def feed(self, data: bytes) -> list[Reply]:
         """Return the replies that `data` makes whole. Raises ValueError where it is not RESP2."""
-        if self._rest:
-            data = self._rest + data
+        data = self._rest + data if self._rest else data
         whole: list[Reply] = []
-        at = 0
-        while (end := data.find(CRLF, at)) >= 0:
-            kind, head = data[at], data[at + 1 : end]
-            value: Reply
-            after = end + 2
+        held, wanted = self._innermost(whole)
+        at, length, find = 0, len(data), data.find
+        while (end := find(CRLF, at)) >= 0:
+            kind, head, after = data[at], data[at + 1 : end], end + 2
             if kind == _BULK:
                 size = int(head)
-                after = end + 2 if size < 0 else end + 4 + size
-                if after > len(data):
+                after = after if size < 0 else after + size + 2
+                if after > length:
                     break
-                value = None if size < 0 else data[end + 2 : after - 2]
+                held.append(None if size < 0 else data[end + 2 : after - 2])
             elif kind == _ARRAY and int(head) > 0:
-                self._begun.append((int(head), []))
-                at = after
-                continue
+                held, wanted = [], int(head)
+                self._begun.append((held, wanted))
             else:
-                value = _simple(kind, head)
+                held.append(_simple(kind, head))
             at = after
-            self._place(value, whole)
+            while len(held) == wanted:
+                done, _ = self._begun.pop()
+                held, wanted = self._innermost(whole)
+                held.append(done)
         self._rest = data[at:]
         return whole
 
-    def _place(self, value: Reply, whole: list[Reply]) -> None:
-        """Put a reply where it belongs: into the innermost array that lacks one, or among the whole ones."""
-        while self._begun:
-            wanted, held = self._begun[-1]
-            held.append(value)
-            if len(held) < wanted:
-                return
-            self._begun.pop()
-            value = held
-        whole.append(value)
+    def _innermost(self, whole: list[Reply]) -> tuple[list[Reply], int]:
+        """Return what takes the next reply, and how many it takes; the whole ones are never enough."""
+        return self._begun[-1] if self._begun else (whole, -1)
 
 
 def _simple(kind: int, head: bytes) -> Reply:

@@ -1,5 +1,6 @@
 """What a reader makes of cursor records: whether the values of a slot can be trusted, and of which set they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,13 +18,38 @@ class _Record(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class _Seen:
+class Seen:
     """The record of one slot as last read, and the highest offset that it had."""
 
-    data: bytes = b""
+    data: bytes | None = None
     record: _Record | None = None
     top: int = 0
     is_whole: bool = False
+
+    @property
+    def partitions(self) -> int:
+        """Return for how many partitions the slot was written, 0 where it is not said."""
+        return 0 if self.record is None else self.record.partitions
+
+    def held(self, values: Sequence[bytes | None]) -> list[Held]:
+        """Return values of the slot, each with whether it can be trusted.
+
+        What another set of groups left in a slot that is whole counts as never written, as it does for its writer.
+        """
+        if not self.is_whole or self.record is None:
+            return [Held(value, whole=False) for value in values]
+        own = bytes.fromhex(self.record.set)
+        return [Held(value if value is None or value[4:8] == own else None, whole=True) for value in values]
+
+    def see(self, data: bytes | None) -> None:
+        """Take note of the slot's record as it was read."""
+        before, record = self.record, None if data is None else _DECODER.decode(data)
+        self.data, self.record, self.is_whole = data, record, False
+        if record is not None:
+            if before is not None and before.offset <= record.offset and before.offset < self.top:
+                self.top = record.offset  # it had gone back, and moves on
+            self.top = max(self.top, record.offset)
+            self.is_whole = record.offset >= max(record.whole, self.top)
 
 
 _DECODER = msgspec.json.Decoder(_Record)
@@ -38,37 +64,13 @@ class Standings:
     then moves on has a writer again, and is believed.
     """
 
-    _slots: dict[str, _Seen] = field(default_factory=dict)
+    _slots: dict[str, Seen] = field(default_factory=dict)
 
-    def see(self, cursor_key: str, data: bytes | None) -> None:
-        """Take note of a slot's cursor record as it was read."""
+    def see(self, cursor_key: str, data: bytes | None) -> Seen:
+        """Take note of a slot's cursor record as it was read; return how the slot stands."""
         seen = self._slots.get(cursor_key)
         if seen is None:
-            seen = self._slots[cursor_key] = _Seen()
-        if data is None:
-            seen.data, seen.record, seen.is_whole = b"", None, False
-        elif data != seen.data:
-            self._changed(seen, data)
-
-    def partitions(self, cursor_key: str) -> int:
-        """Return for how many partitions the slot was written, 0 where it is not said."""
-        record = self._slots[cursor_key].record
-        return 0 if record is None else record.partitions
-
-    def held(self, cursor_key: str, value: bytes | None) -> Held:
-        """Return a value of the slot with whether it can be trusted.
-
-        What another set of groups left in a slot that is whole counts as never written, as it does for its writer.
-        """
-        seen = self._slots[cursor_key]
-        if seen.is_whole and value is not None and seen.record is not None and value[4:8].hex() != seen.record.set:
-            value = None
-        return Held(value, seen.is_whole)
-
-    @staticmethod
-    def _changed(seen: _Seen, data: bytes) -> None:
-        before, record = seen.record, _DECODER.decode(data)
-        if before is not None and before.offset <= record.offset and before.offset < seen.top:
-            seen.top = record.offset  # it had gone back, and moves on
-        seen.data, seen.record, seen.top = data, record, max(seen.top, record.offset)
-        seen.is_whole = record.offset >= max(record.whole, seen.top)
+            seen = self._slots[cursor_key] = Seen()
+        if data != seen.data:
+            seen.see(data)
+        return seen
