@@ -1,8 +1,8 @@
 """One thing to score: what is known of it, what must be read for it, and what a model is given."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from millrace_common.keys import key_text
 from millrace_common.messages import FeatureRow, Position, Scalar
@@ -33,6 +33,13 @@ class Case:
     event_type: str | None = None
     event_id: str | None = None
     row_id: str | None = None
+
+
+class Reading(NamedTuple):
+    """What the store holds of a group, and what that says."""
+
+    held: Held
+    read: GroupValues | Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +89,43 @@ def wanted(case: Case) -> Iterator[Wanted]:
             yield Wanted(need.topic, need.entity_type, case.entities[need.entity_type], need.key)
 
 
-def assemble(case: Case, stored: Stored | None) -> Inputs:
-    """Return a case's inputs under its model's policy; `stored` None: the store could not be read.
+def assemble(cases: Sequence[Case], stored: Stored | None) -> list[Inputs]:
+    """Return the inputs of cases of one model under its policy; `stored` None: the store could not be read.
 
     `fail` refuses what is stale or missing; `default` gives the model missing values for what is stale, and an unseen
     entity's values for what is missing; `last` gives what is stored. A group that could not be read has no values. What
     lies in a slot that is being rebuilt is stale, whatever it says, and nothing is known of what is not there yet.
     """
+    readings = {} if stored is None else _readings(cases, stored)
+    return [_inputs(case, readings.get(place)) for place, case in enumerate(cases)]
+
+
+def _readings(cases: Sequence[Case], stored: Stored) -> dict[int, list[Reading]]:
+    """Return what is stored of each group for the cases that lack one, by their places: of all of them in one call."""
+    definition = cases[0].definition
+    needs, reader = definition.needs, definition.reader
+    lacking = [i for i, case in enumerate(cases) if any(need.key not in case.known for need in needs)]
+    if reader is None or not lacking:
+        return {}
+    held = [_held(cases[i], need, stored) for i in lacking for need in needs]
+    read = reader.read(
+        [one.value for one in held], [cases[i].at_us for i in lacking], [cases[i].fields for i in lacking]
+    )
+    of_each = iter(held)
+    return {i: [Reading(next(of_each), one) for one in of_case] for i, of_case in zip(lacking, read, strict=True)}
+
+
+def _held(case: Case, need: Need, stored: Stored) -> Held:
+    return stored.get(Wanted(need.topic, need.entity_type, case.entities.get(need.entity_type, ""), need.key), _UNNAMED)
+
+
+def _inputs(case: Case, readings: Sequence[Reading] | None) -> Inputs:
     groups: dict[str, Values] = {}
     facts: dict[str, GroupFacts] = {}
     flags: list[str] = []
-    for need in case.definition.needs:
-        groups[need.key], facts[need.key], flag = _group(case, need, stored)
+    for place, need in enumerate(case.definition.needs):
+        reading = None if readings is None else readings[place]
+        groups[need.key], facts[need.key], flag = _group(case, need, reading)
         if flag is not None and flag not in flags:
             flags.append(flag)
     refused = [key for key, fact in facts.items() if fact.status != "fresh"]
@@ -103,17 +135,14 @@ def assemble(case: Case, stored: Stored | None) -> Inputs:
     return Inputs(groups, facts, tuple(flags), refusal)
 
 
-def _group(case: Case, need: Need, stored: Stored | None) -> tuple[Values, GroupFacts, str | None]:
+def _group(case: Case, need: Need, reading: Reading | None) -> tuple[Values, GroupFacts, str | None]:
     known = case.known.get(need.key)
     if known is not None:
         return known, GroupFacts(status="fresh", age_ms=0, source=case.source), None
-    if stored is None:
+    if reading is None:
         return {}, GroupFacts(status="missing"), UNAVAILABLE
-    entity_id = case.entities.get(need.entity_type, "")
-    held = stored.get(Wanted(need.topic, need.entity_type, entity_id, need.key), _UNNAMED)
-    try:
-        read = need.group.read(held.value, case.at_us, current=case.fields)
-    except Unreadable:
+    held, read = reading
+    if isinstance(read, Unreadable):
         return {}, GroupFacts(status="missing"), UNREADABLE
     status = read.status if held.whole else "stale"
     flag = None if status == "fresh" else status if held.whole else REBUILDING

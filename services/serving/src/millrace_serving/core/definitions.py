@@ -1,13 +1,13 @@
 """What the deployment says of a model, compiled for serving: its view, its feature groups, the fields it takes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from millrace.spec import Deployment, EventSpec, Expr, FieldRef, FieldSpec, GroupSpec, ModelSpec, Op
 from millrace_common.errors import Refused
 from millrace_common.topics import feeding
 from millrace_engine.events import Contract, compile_events
-from millrace_engine.groups import Group, compile_group
+from millrace_engine.groups import GroupReader, compile_group
 from millrace_engine.views import View, compile_view
 
 
@@ -19,7 +19,6 @@ class Need:
     topic: str
     entity_type: str
     by: tuple[str, ...]
-    group: Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Definition:
     """One model of the deployment.
 
     `entities` maps each entity type that it knows to the event's fields that name it, the event's own first. `fields`
-    are those of the event's fields that its view takes.
+    are those of the event's fields that its view takes, `reader` reads the groups of its needs, None where it has none.
     """
 
     spec: ModelSpec
@@ -35,6 +34,7 @@ class Definition:
     view: View
     columns: tuple[str, ...]
     needs: tuple[Need, ...]
+    reader: GroupReader | None
     entities: Mapping[str, tuple[str, ...]]
     fields: tuple[FieldSpec, ...]
 
@@ -66,7 +66,8 @@ def compile_definitions(deployment: Deployment) -> Mapping[str, Definition]:
 def _compile(spec: ModelSpec, contract: Contract, deployment: Deployment) -> Definition:
     event = contract.spec
     taken = {name for column in spec.view.columns for name in _fields_of(column.expr)}
-    needs = tuple(_need(deployment.groups[name], deployment) for name in spec.view.groups)
+    groups = [deployment.groups[name] for name in spec.view.groups]
+    needs = tuple(Need(one.key, feeding(one, deployment), one.entity_type, one.by) for one in groups)
     own = event.entity_fields if event.refers_field is None else (event.refers_field,)
     return Definition(
         spec=spec,
@@ -74,14 +75,14 @@ def _compile(spec: ModelSpec, contract: Contract, deployment: Deployment) -> Def
         view=compile_view(spec.view),
         columns=tuple(column.name for column in spec.view.columns),
         needs=needs,
+        reader=_reader(groups, deployment) if groups else None,
         entities={event.entity_type: own, **{need.entity_type: need.by for need in needs}},
         fields=tuple(field for field in event.fields if field.name in taken),
     )
 
 
-def _need(group: GroupSpec, deployment: Deployment) -> Need:
-    compiled = compile_group(group, deployment.events[group.event])
-    return Need(group.key, feeding(group, deployment), group.entity_type, group.by, compiled)
+def _reader(groups: Sequence[GroupSpec], deployment: Deployment) -> GroupReader:
+    return GroupReader.of([compile_group(group, deployment.events[group.event]) for group in groups])
 
 
 def _fields_of(expr: Expr) -> Iterator[str]:

@@ -66,7 +66,7 @@ def score_together(asked: Sequence[Asked], stored: Stored | None) -> list[Scored
 
 
 def _score(cases: Sequence[Case], active: Active, stored: Stored | None) -> list[Scored]:
-    inputs = [assemble(case, stored) for case in cases]
+    inputs = assemble(cases, stored)
     ready = [place for place, each in enumerate(inputs) if each.refusal is None]
     answers: dict[int, Outcome] = {}
     if ready:
