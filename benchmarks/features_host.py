@@ -27,13 +27,14 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
 from millrace.spec import Deployment, EventSpec, FeatureSpec, FieldRef, FieldSpec, GroupSpec
+from millrace_common.bus.fetching import as_unpacked
 from millrace_common.bus.logs import records_of
 from millrace_common.bus.parcels import packed, parcelled
 from millrace_common.garbage import spare_the_collector
 from millrace_common.keys import partition_of
 from millrace_common.messages import Position
 from millrace_common.online_memory import MemoryOnline
-from millrace_common.records import Batch, Outgoing, TopicPartition
+from millrace_common.records import Batch, Bundle, Outgoing, TopicPartition
 from millrace_common.slots import Cursor, Slot
 from millrace_engine.events import compile_events
 from millrace_engine.steps import COUNTED
@@ -97,9 +98,11 @@ class Fetched:
     data: bytes
 
     def unpacked(self) -> list[ConsumerRecord]:
-        """Return its records as aiokafka hands them over."""
+        """Return its records as the bus's consumer hands them over."""
         place = KafkaPartition(self.at.topic, self.at.partition)
-        return list(PartitionRecords(place, MemoryRecords(self.data), None, self.first, None, None, True, 1))
+        records = PartitionRecords(place, MemoryRecords(self.data), None, self.first, None, None, True, 1)
+        records._consumer_record = as_unpacked
+        return list(records)
 
 
 def events(count: int, cards: int) -> Iterator[tuple[str, bytes]]:
@@ -217,7 +220,7 @@ async def by_stage(features: Features, fetched: Fetched, budget: Budget) -> None
     with budget.stage("rows"):
         rows = stepped.of(COUNTED).rows()
     with budget.stage("record batches"):
-        for parcel in parcelled(rows, {"features": PARTITIONS}):
+        for parcel in parcelled(Bundle([], rows), {"features": PARTITIONS}):
             for one in packed(lambda: BatchBuilder(BATCH_BYTES, 0), parcel):
                 one.batch._build()
     with budget.stage("state to store"):

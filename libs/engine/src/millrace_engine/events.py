@@ -87,6 +87,11 @@ class Contract:
         assert isinstance(time, int)
         return Event(spec, identity, entity, time, fields)
 
+    def texts(self, events: Sequence[msgspec.Struct], name: str) -> list[str]:
+        """Return one field of stored events as text."""
+        values, (_, kind, _) = column(events, name), self.shape.fields[name]
+        return values if kind is str else list(map(str, values))
+
     @property
     def key(self) -> tuple[str, ...]:
         """Return the fields that name the entity, or the event referred to."""

@@ -62,7 +62,7 @@ class Lot:
         """Fill the columns, given the records of the batch, places, events as they were sent and origins."""
         self.contract.store(self.events)
         self.records = records if len(self.places) == len(records) else records.chosen(self.places)
-        self.entity_ids = key_texts(self.events, self.by)
+        self.entity_ids = self._entity_ids()
         self.times_us = np.array(column(self.events, self.spec.time_field), np.int64)
         self.appends_us = self.records.append_times_us
         if self.origins:
@@ -72,10 +72,13 @@ class Lot:
         self.event_ids = self._event_ids()
         return self
 
+    def _entity_ids(self) -> list[str]:
+        return self.contract.texts(self.events, *self.by) if len(self.by) == 1 else key_texts(self.events, self.by)
+
     def _event_ids(self) -> list[str]:
         """Return the ids that events have wherever they lie: stated, kept from where they lay, or made (CONTRACTS)."""
         if self.spec.id_field is not None:
-            ids = list(map(str, column(self.events, self.spec.id_field)))
+            ids = self.contract.texts(self.events, self.spec.id_field)
         else:
             ids = [self._id_of(record, event) for record, event in zip(self.records, self.events, strict=True)]
         for i, _ in self._copies():
