@@ -20,7 +20,7 @@ from millrace_engine.arena import (
     differs_since,
     set_differs_since,
 )
-from millrace_engine.jit import bare
+from millrace_engine.jit import bare, leaf
 from millrace_engine.layout import (
     ALWAYS_US,
     CAPACITY,
@@ -59,17 +59,32 @@ AGE_US_MAX = 3_600_000_000
 
 
 @bare
-def seal_changes(layout: Layout, arena: Arena, slots: Int64s, word: int, stored: Stored, scratch: Cells) -> None:
-    """Write records of the slots, or patches; `stored.first` and `stored.cells` say where each lies afterwards."""
+def cells_max(layout: Layout, arena: Arena, slots: Int64s) -> int:
+    """Return how many cells the records of the slots take if all are written whole."""
+    n = 0
+    for slot in slots:
+        n += ids_cells(layout, arena, slot)
+        for group in range(len(layout.groups)):
+            n += group_cells(layout, arena, slot, group)
+    return n
+
+
+@bare
+def seal(layout: Layout, arena: Arena, slots: Int64s, stored: Stored, scratch: Cells, how: tuple[int, bool]) -> int:
+    """Write the records of slots, end to end, or patches; return how many cells they take.
+
+    `how`: the first cell of an id horizon, and whether records are written whole that could be patched.
+    """
     to = 0
     for s in range(len(slots)):
         stored.first[s, 0] = to
-        stored.cells[s, 0] = _changed_ids(layout, arena, slots[s], word, stored.ints[to:])
-        to += stored.cells[s, 0]
+        to += _sealed_ids(layout, arena, slots[s], how, stored.ints[to:])
+        stored.cells[s, 0] = to - stored.first[s, 0]
         for group in range(len(layout.groups)):
             stored.first[s, 1 + group] = to
-            stored.cells[s, 1 + group] = _changed_group(layout, arena, slots[s], group, stored.ints[to:], scratch)
-            to += stored.cells[s, 1 + group]
+            to += _sealed_group(layout, arena, (slots[s], group), how[1], stored.ints[to:], scratch)
+            stored.cells[s, 1 + group] = to - stored.first[s, 1 + group]
+    return to
 
 
 @bare
@@ -89,19 +104,19 @@ def mark_stored(layout: Layout, arena: Arena) -> None:
     arena.changed[0] = 0
 
 
-@bare
+@leaf
 def _is_known(arena: Arena, slot: int) -> bool:
     """Say whether the store surely holds what was stored last."""
     return arena.slots[slot, STORED] >= 0 and arena.slots[slot, APPENDED_US] - arena.slots[slot, STORED_US] < AGE_US_MAX
 
 
-@bare
+@leaf
 def _head(arena: Arena, slot: int, word: int, out: Int64s) -> None:
     out[0] = (word & ~0xFF) | PATCH_MAGIC
     out[1], out[2], out[3] = arena.slots[slot, OFFSET], arena.slots[slot, STORED], 0
 
 
-@bare
+@leaf
 def _range(out: Int64s, to: int, place: int, cells: Int64s) -> int:
     """Write a range of a record that begins at the cell `place`; return where the next one is written."""
     first = _opened(out, to, place, len(cells))
@@ -109,7 +124,7 @@ def _range(out: Int64s, to: int, place: int, cells: Int64s) -> int:
     return first + len(cells)
 
 
-@bare
+@leaf
 def _opened(out: Int64s, to: int, place: int, n: int) -> int:
     """Begin a range of n cells; return where they are written."""
     out[3] += 1
@@ -118,10 +133,11 @@ def _opened(out: Int64s, to: int, place: int, n: int) -> int:
 
 
 # --- the id horizon --------------------------------------------------------------------------------------------------
-@bare
-def _changed_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s) -> int:
+@leaf
+def _sealed_ids(layout: Layout, arena: Arena, slot: int, how: tuple[int, bool], out: Int64s) -> int:
+    word, all_ = how
     whole = ids_cells(layout, arena, slot)
-    if whole < WORTH_CELLS or not _is_known(arena, slot) or not _ids_may(layout, arena, slot, whole):
+    if all_ or whole < WORTH_CELLS or not _is_known(arena, slot) or not _ids_may(layout, arena, slot, whole):
         seal_ids(layout, arena, slot, word, out)
         return whole
     _head(arena, slot, word, out)
@@ -138,7 +154,7 @@ def _changed_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s
     return to
 
 
-@bare
+@leaf
 def _ids_may(layout: Layout, arena: Arena, slot: int, whole: int) -> bool:
     """Say whether a patch is possible and shorter: no circle was made anew, and few ids are new."""
     new = 0
@@ -153,7 +169,7 @@ def _ids_may(layout: Layout, arena: Arena, slot: int, whole: int) -> bool:
     return 2 * new + 16 * (1 + len(layout.kinds)) < whole
 
 
-@bare
+@leaf
 def _changed_type(layout: Layout, arena: Arena, where: tuple[int, int], out: Int64s, to: int, place: int) -> int:
     at, ints = block_of(arena, where[0], where[1]), arena.cells.ints
     since, ever = differs_since(arena, where[0], where[1]), ints[at + 2]
@@ -170,15 +186,16 @@ def _changed_type(layout: Layout, arena: Arena, where: tuple[int, int], out: Int
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
-@bare
-def _changed_group(layout: Layout, arena: Arena, slot: int, group: int, out: Int64s, scratch: Cells) -> int:
+@leaf
+def _sealed_group(layout: Layout, arena: Arena, of: tuple[int, int], all_: bool, out: Int64s, scratch: Cells) -> int:
+    slot, group = of
     whole = group_cells(layout, arena, slot, group)
     if whole == 0:
         return 0
     seal_group(layout, arena, slot, group, scratch)
     place, ints = place_of(layout, arena, slot, group), arena.cells.ints
     since = differs_since(arena, slot, group)
-    if ints[place.at + 7] == 0 or place.n != RING or since == ALL_DIFFERS or not _is_known(arena, slot):
+    if all_ or ints[place.at + 7] == 0 or place.n != RING or since == ALL_DIFFERS or not _is_known(arena, slot):
         lay(ints[place.at : place.at + whole], out)
         return whole
     newest = ints[place.ring] if since != ALWAYS_US else since
@@ -193,7 +210,7 @@ def _changed_group(layout: Layout, arena: Arena, slot: int, group: int, out: Int
     return _range(out, to, place.ring - place.at, ints[place.ring : place.at + whole])
 
 
-@bare
+@leaf
 def _touched(layout: Layout, group: int, since: int, newest: int) -> int:
     """Return how many cells the tiles take, ranges included, that events of [since, newest] lie in."""
     n = 2
@@ -204,7 +221,7 @@ def _touched(layout: Layout, group: int, since: int, newest: int) -> int:
     return n
 
 
-@bare
+@leaf
 def _changed_tiles(layout: Layout, record: Int64s, what: tuple[int, int, int, int], out: Int64s, to: int) -> int:
     w, start, since, newest = what
     tile_us, tiles, size = layout.windows[w, TILE_US], layout.windows[w, TILES], layout.windows[w, TILE_CELLS]

@@ -20,7 +20,7 @@ from millrace_engine.arena import (
     set_differs_since,
     take,
 )
-from millrace_engine.jit import bare
+from millrace_engine.jit import bare, leaf
 from millrace_engine.layout import (
     ALWAYS_US,
     CAPACITY,
@@ -57,16 +57,7 @@ class Stored(NamedTuple):
     cells: NDArray[np.int64]
 
 
-@bare
-def sizes(layout: Layout, arena: Arena, slots: Int64s, cells: NDArray[np.int64]) -> None:
-    """Write how many cells each record of the slots takes."""
-    for s in range(len(slots)):
-        cells[s, 0] = ids_cells(layout, arena, slots[s])
-        for group in range(len(layout.groups)):
-            cells[s, 1 + group] = group_cells(layout, arena, slots[s], group)
-
-
-@bare
+@leaf
 def ids_cells(layout: Layout, arena: Arena, slot: int) -> int:
     """Return how many cells an id horizon takes."""
     groups, kinds = len(layout.groups), len(layout.kinds)
@@ -77,7 +68,7 @@ def ids_cells(layout: Layout, arena: Arena, slot: int) -> int:
     return n
 
 
-@bare
+@leaf
 def group_cells(layout: Layout, arena: Arena, slot: int, group: int) -> int:
     """Return how many cells a group's value takes; 0: it has none."""
     if block_of(arena, slot, group) == NO_BLOCK:
@@ -86,19 +77,7 @@ def group_cells(layout: Layout, arena: Arena, slot: int, group: int) -> int:
     return place.ring - place.at + place.n * place.stride
 
 
-@bare
-def seal_all(layout: Layout, arena: Arena, slots: Int64s, word: int, stored: Stored, scratch: Cells) -> None:
-    """Write the records of the slots. `word` is the first cell of an id horizon."""
-    for s in range(len(slots)):
-        seal_ids(layout, arena, slots[s], word, stored.ints[stored.first[s, 0] :])
-        for group in range(len(layout.groups)):
-            if stored.cells[s, 1 + group] > 0:
-                seal_group(layout, arena, slots[s], group, scratch)
-                at, to, n = block_of(arena, slots[s], group), stored.first[s, 1 + group], stored.cells[s, 1 + group]
-                lay(arena.cells.ints[at : at + n], stored.ints[to:])
-
-
-@bare
+@leaf
 def seal_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s) -> None:
     """Write an entity's id horizon."""
     groups, ints = len(layout.groups), arena.cells.ints
@@ -116,7 +95,7 @@ def seal_ids(layout: Layout, arena: Arena, slot: int, word: int, out: Int64s) ->
         to += TYPE_CELLS + 2 * capacity
 
 
-@bare
+@leaf
 def seal_group(layout: Layout, arena: Arena, slot: int, group: int, scratch: Cells) -> None:
     """Write the header and the vector as they stand right after the newest event."""
     groups, at, ints = layout.groups, block_of(arena, slot, group), arena.cells.ints
@@ -126,7 +105,7 @@ def seal_group(layout: Layout, arena: Arena, slot: int, group: int, scratch: Cel
     group_values(layout, arena.cells, asked, scratch.reals, scratch, vector)
     ints[at], ints[at + 1] = groups[group, WORD], arena.slots[slot, OFFSET]
     ints[at + 3], ints[at + 4] = newest_us, arena.slots[slot, APPENDED_US]
-    ints[at + 5] = fresh_until_us(layout, arena.cells, asked)
+    ints[at + 5] = fresh_until_us(layout, arena.cells, asked, scratch)
     ints[at + 6] = newest_us - groups[group, LATENESS_US]
 
 
@@ -184,7 +163,7 @@ def _load_group(layout: Layout, arena: Arena, slot: int, group: int, record: Int
     set_differs_since(arena, slot, group, since_stored(arena.cells.ints, at))
 
 
-@bare
+@leaf
 def since_stored(ints: Int64s, at: int) -> int:
     """Return since when a stored value differs: one with tiles and a full ring keeps its length, others do not."""
     return ALWAYS_US if ints[at + 7] > 0 and ints[at + 2] >> 32 == RING else ALL_DIFFERS

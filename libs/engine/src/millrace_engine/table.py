@@ -1,26 +1,23 @@
 """The entities of one type and partition that a process has in memory: loaded, stepped, stored, forgotten."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from millrace_engine import ids
-from millrace_engine.arena import APPENDED_US, OFFSET, Arena, arena_of, forget, is_full, touch, with_cells, with_slots
+from millrace_engine.arena import APPENDED_US, OFFSET, arena_of, forget, is_full, touch, with_cells, with_slots
 from millrace_engine.entity import EntityPlan
 from millrace_engine.groups import scratch
-from millrace_engine.layout import IDS_CAPACITIES, Int64s, Layout
-from millrace_engine.patches import mark_stored, seal_changes
-from millrace_engine.records import IDS_HEADER_CELLS, TYPE_CELLS, Stored, load_all, seal_all, sizes
+from millrace_engine.layout import IDS_CAPACITIES, Int64s
+from millrace_engine.patches import cells_max, mark_stored, seal
+from millrace_engine.records import IDS_HEADER_CELLS, TYPE_CELLS, Stored, load_all
 from millrace_engine.rings import holds, retract
-from millrace_engine.sketches import Cells
 from millrace_engine.steps import APPLIED, COUNTED, LATE, EventColumns, Steps, count_again, step_all
 from millrace_engine.values import IDS_MAGIC, Unreadable, header_of
 
 SLOTS_MIN = 1_024
 GROWTH = 1.5
-Seal = Callable[[Layout, Arena, Int64s, int, Stored, Cells], None]
 Records = Sequence[bytes | None]
 """An entity's id horizon, then the value of each group in the plan's order."""
 
@@ -66,7 +63,7 @@ class EntityTable:
             self._grow()
         return steps
 
-    def dirty(self) -> NDArray[np.int64]:
+    def dirty(self) -> Int64s:
         """Return the slots that have changed since `clean`, in the order in which they first did."""
         changed = self._arena.changed
         return changed[1 : 1 + changed[0]].copy()
@@ -79,26 +76,23 @@ class EntityTable:
         """Return which entity has a slot."""
         return self._names[slot]
 
-    def encoded(self, slots: NDArray[np.int64]) -> list[list[bytes | None]]:
+    def encoded(self, slots: Int64s) -> list[list[bytes | None]]:
         """Return the records of entities by their slots; a group whose event never happened has none."""
-        return self._sealed(slots, seal_all)
+        return self._sealed(slots, whole=True)
 
-    def changes(self, slots: NDArray[np.int64]) -> list[list[bytes | None]]:
+    def changes(self, slots: Int64s) -> list[list[bytes | None]]:
         """Return the same where an entity has changed much, else patches of what was stored (values.PATCH_MAGIC)."""
-        return self._sealed(slots, seal_changes)
+        return self._sealed(slots, whole=False)
 
-    def _sealed(self, slots: NDArray[np.int64], seal: Seal) -> list[list[bytes | None]]:
-        cells = np.zeros((len(slots), 1 + len(self.plan.groups)), dtype=np.int64)
-        sizes(self._layout, self._arena, slots, cells)
-        ends = np.cumsum(cells.ravel()).reshape(cells.shape)
-        stored = Stored(np.empty(int(cells.sum()), dtype=np.int64), ends - cells, cells)
-        word = int.from_bytes(self.plan.ids_word, "little", signed=True)
-        seal(self._layout, self._arena, slots, word, stored, self._scratch)
-        data = stored.ints.tobytes()
-        return [
-            [data[8 * at : 8 * (at + n)] if n else None for at, n in zip(of_firsts, of_cells, strict=True)]
-            for of_firsts, of_cells in zip(stored.first.tolist(), stored.cells.tolist(), strict=True)
-        ]
+    def _sealed(self, slots: Int64s, *, whole: bool) -> list[list[bytes | None]]:
+        width = 1 + len(self.plan.groups)
+        first, cells = np.empty((2, len(slots), width), dtype=np.int64)
+        ints = np.empty(cells_max(self._layout, self._arena, slots), dtype=np.int64)
+        how = int.from_bytes(self.plan.ids_word, "little", signed=True), whole
+        used = seal(self._layout, self._arena, slots, Stored(ints, first, cells), self._scratch, how)
+        data, begins, ends = ints[:used].tobytes(), 8 * first.ravel(), 8 * (first + cells).ravel()
+        records = [data[begin:end] or None for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        return [records[i : i + width] for i in range(0, len(records), width)]
 
     def retract(self, slot: int, group: int, digest: int) -> bool:
         """Take an event out of a group by the digest of its id; False: it is not held as it came any more."""

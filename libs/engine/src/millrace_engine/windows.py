@@ -239,26 +239,29 @@ def tile_at(layout: Layout, asked: Asked, window: int, index: int) -> int:
     return first + layout.windows[window, FIRST_CELL] + place * layout.windows[window, TILE_CELLS]
 
 
-@bare
-def fresh_until_us(layout: Layout, cells: Cells, asked: Asked) -> int:
-    """Return the last time at which every feature still is what it is at the time asked for."""
+@leaf
+def fresh_until_us(layout: Layout, cells: Cells, asked: Asked, scratch: Cells) -> int:
+    """Return the last time at which every feature still is what it is at the time asked for.
+
+    `scratch` is as `group_values` has left it.
+    """
     end_us = ALWAYS_US
     before = span_before(layout, cells, asked)
     for w in range(layout.groups[asked.group, FIRST_WINDOW], layout.groups[asked.group, END_WINDOW]):
         width_us, tile_us = layout.windows[w, WIDTH_US], layout.windows[w, TILE_US]
-        span = since(cells, before, asked.at_us - width_us)
-        if span.first < span.end:
-            end_us = min(end_us, cells.ints[span.ring + span.first * span.stride] + width_us)
+        first = scratch.ints[CELLS_MAX + w]
+        if first < before.end:
+            end_us = min(end_us, cells.ints[before.ring + first * before.stride] + width_us)
         if cells.ints[asked.block + 7] > 0 and layout.windows[w, TILES] > 0:
-            first, last = (asked.at_us - width_us) // tile_us, (asked.at_us - 1) // tile_us
-            for index in range(max(first, last - layout.windows[w, TILES] + 1), last + 1):
+            oldest, last = (asked.at_us - width_us) // tile_us, (asked.at_us - 1) // tile_us
+            for index in range(max(oldest, last - layout.windows[w, TILES] + 1), last + 1):
                 if cells.ints[tile_at(layout, asked, w, index)] == index:
                     end_us = min(end_us, (index + 1) * tile_us - 1 + width_us)
                     break
     return asked.at_us if _moves(layout, asked.group) else end_us
 
 
-@bare
+@leaf
 def _moves(layout: Layout, group: int) -> bool:
     """Say whether a group has a feature that changes as time goes by though nothing leaves a window."""
     for f in range(layout.groups[group, FIRST_FEATURE], layout.groups[group, END_FEATURE]):
