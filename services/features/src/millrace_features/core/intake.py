@@ -45,7 +45,7 @@ class Opened(NamedTuple):
 
 @dataclass(slots=True)
 class Admitted:
-    """What a batch holds. `lots`: the events of this partition; `moving`: those of others.
+    """What a batch holds, in several lots of a class at times. `lots`: events of this partition; `moving`: of others.
 
     `refused`, by place: records that are no event of any partition. Reasons are those of the contract check, `future`,
     `too-large`, `malformed-move`, `unborn-origin`, `malformed-correction`, `not-a-copy`, `misplaced`; or Parked.
