@@ -7,7 +7,6 @@ the library that the codec uses, and laid between what is the same in all of the
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from millrace.spec import EventSpec
 from millrace_common.codec import constant_headers
 from millrace_common.ids import row_digests
 from millrace_common.messages import FeatureRow
+from millrace_common.records import TopicPartition
 from millrace_engine.entity import EntityPlan
 from millrace_engine.texts import Texts, even, items, joined, laid, lines, times
 from millrace_features.core.lots import Lot
@@ -28,7 +28,6 @@ _ENCODER = msgspec.json.Encoder()
 _ENCODE, _LINES = _ENCODER.encode, _ENCODER.encode_lines
 _CONSTANT = constant_headers(FeatureRow)
 _FACTS = msgspec.structs.fields(FeatureRow)
-_OFFSET = attrgetter("offset")
 Pieces = list[bytes | None]
 """A part of a row's JSON; None: what differs from row to row."""
 
@@ -56,8 +55,7 @@ class RowWriter:
         `said`: fields of the row that are the same in all of these. A row's partition is its record's, which is at
         home: where the topic of rows has as many (`aligned`).
         """
-        n, partition = len(lot), lot.records[0].partition
-        ids, offsets = even(digests.hex().encode(), n), np.fromiter(map(_OFFSET, lot.records), np.int64, n)
+        at, offsets, ids = lot.records.at, lot.records.offsets, even(digests.hex().encode(), len(lot))
         columns = [
             ids,
             lines(_LINES(lot.event_ids)),
@@ -67,9 +65,9 @@ class RowWriter:
             *([lines(_LINES(lot.events))] if self.spine else ()),
         ]
         told = headers(_CONSTANT, (("ce_id", ids), ("ce_time", times(lot.times_us))))
-        rows = laid(self._between(lot.records[0].topic, partition, said), *columns)
+        rows = laid(self._between(at, said), *columns)
         keys = joined(list(map(str.encode, lot.entity_ids)))
-        return Laid(FeatureRow.topic, partition if self.aligned else None, Columns(keys, rows, told), offsets)
+        return Laid(FeatureRow.topic, at.partition if self.aligned else None, Columns(keys, rows, told), offsets)
 
     def _numbers(self, values: NDArray[np.float32]) -> Iterator[Texts]:
         """Yield the texts of all features."""
@@ -83,10 +81,10 @@ class RowWriter:
                 columns[i] = column.astype(np.int64).tolist() if plain else list(map(_whole, columns[i]))
         yield items(_ENCODE(list(chain.from_iterable(columns)))).rows(len(columns))
 
-    def _between(self, topic: str, partition: int, said: dict[str, object]) -> list[bytes]:
+    def _between(self, at: TopicPartition, said: dict[str, object]) -> list[bytes]:
         """Return what stands before, between and behind the columns of `write`."""
         said |= {"event_type": self.spec.type, "entity_type": self.entity_type, "spine": self.spine}
-        source = _ENCODE({"topic": topic, "partition": partition})[:-1] + b',"offset":'
+        source = _ENCODE({"topic": at.topic, "partition": at.partition})[:-1] + b',"offset":'
         parts: dict[str, Pieces] = {
             "row_id": [b'"', None, b'"'],
             "event_id": [None],
