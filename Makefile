@@ -6,7 +6,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(SPEC))
 STAMP := .venv/.installed
 UV := UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip
 
-.PHONY: setup demo up down test verify verify-features check fmt bench bench-features docs
+.PHONY: setup demo up down test verify verify-features check fmt bench bench-features verify-peers docs
 
 setup: $(STAMP)
 
@@ -54,6 +54,10 @@ PEERS := $(patsubst benchmarks/peers/%.txt,.bench/%/.installed,$(wildcard benchm
 bench-features: setup $(PEERS)
 	$(BIN)/python -m millrace_engine
 	$(BIN)/python -m benchmarks.features $(BENCH)
+
+verify-peers: setup $(PEERS)
+	$(BIN)/python -m millrace_engine
+	$(BIN)/python -m benchmarks.correctness $(BENCH)
 
 .bench/%/.installed: benchmarks/peers/%.txt | $(STAMP)
 	$(PYTHON) -m venv --clear --without-pip .bench/$*

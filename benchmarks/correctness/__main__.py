@@ -9,7 +9,6 @@
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -55,16 +54,16 @@ def measure(given: argparse.Namespace, found: dict[str, Any]) -> None:
                 kills, cards = given.kills if stream.killed else 0, int(given.cards * driver.share)
                 events = sent(stream, events=int(given.events * driver.share), cards=cards, now_ms=now_ms)
                 done = ran(at, driver, events, kills_max=kills, seconds_max=SECONDS_MAX)
-                of_stream["drivers"][driver.name] = {**_facts(), "cards": cards, **_found(driver, done)}
+                of_stream["drivers"][driver.name] = {**_facts(given), "cards": cards, **_found(driver, done)}
                 given.results.write_text(json.dumps(found, indent=1) + "\n")
                 print(f"{stream.name}, {driver.name}: {done.seconds:.0f} s, {done.kills} kills", flush=True)
 
 
-def _facts() -> dict[str, object]:
+def _facts(given: argparse.Namespace) -> dict[str, object]:
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": machine.commit(),
-        "command": " ".join(("python -m benchmarks.correctness", *sys.argv[1:])),
+        "command": f"python -m {__package__} --events {given.events} --cards {given.cards} --kills {given.kills}",
         "machine": machine.facts(),
         "versions": machine.versions(),
     }
