@@ -52,16 +52,17 @@ class Steps(NamedTuple):
 
 
 @bare
-def step_all(layout: Layout, arena: Arena, events: EventColumns, steps: Steps, scratch: Cells, first: int) -> int:
-    """Step the events from `first` on; return the first that was not: the arena must be larger for it."""
-    for i in range(first, len(events.slots)):
+def step_all(layout: Layout, arena: Arena, events: EventColumns, steps: Steps, scratch: Cells, order: Int64s) -> int:
+    """Step the events whose places `order` names; return how many were: the arena must be larger for the next."""
+    for done in range(len(order)):
         if is_full(layout, arena):
-            return i
+            return done
+        i = order[done]
         verdict = _judge(layout, arena, events, i)
         steps.verdicts[i] = verdict
         if verdict == COUNTED:
             _count(layout, arena, events, i, steps.values[i], scratch)
-    return len(events.slots)
+    return len(order)
 
 
 @bare

@@ -55,16 +55,18 @@ class EntityTable:
             self._grow()
 
     def step(self, events: EventColumns) -> Steps:
-        """Judge events in log order, and enter those that count."""
-        n = len(events.slots)
+        """Judge events in log order, and enter those that count.
+
+        Entities have nothing to do with each other: the events of each follow one another, while it is in the cache.
+        """
+        n, order = len(events.slots), np.argsort(events.slots, kind="stable")
         steps = Steps(np.zeros(n, dtype=np.int8), np.full((n, len(self.plan.features)), np.nan, dtype=np.float32))
-        first = 0
-        while (first := step_all(self._layout, self._arena, events, steps, self._scratch, first)) < n:
+        while len(order := order[step_all(self._layout, self._arena, events, steps, self._scratch, order) :]):
             self._grow()
         return steps
 
     def dirty(self) -> Int64s:
-        """Return the slots that have changed since `clean`, in the order in which they first did."""
+        """Return the slots that have changed since `clean`."""
         changed = self._arena.changed
         return changed[1 : 1 + changed[0]].copy()
 

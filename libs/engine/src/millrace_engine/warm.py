@@ -32,6 +32,7 @@ def compile_kernels() -> None:
     table.fill(["a"], [[None, None]])
     table.step(_one_event())
     stored = table.encoded(table.dirty())
+    table.clean()
     table.correct(_one_event()._replace(offsets=np.ones(1, dtype=np.int64)), again=True)
     table.evict(0)
     table.fill(["a"], stored)
