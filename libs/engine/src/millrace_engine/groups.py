@@ -35,6 +35,7 @@ from millrace_engine.reading import (
 from millrace_engine.sketches import Cells, cells_of
 from millrace_engine.transforms import text_hash
 from millrace_engine.values import COPIES, FORMAT, GROUP_MAGIC, Header, Unreadable, word
+from millrace_engine.windows import SEEN_CELLS
 
 Evaluate = Callable[[Mapping[str, Mapping[str, Scalar]], Mapping[str, Scalar]], Scalar]
 Status = Literal["fresh", "stale", "missing"]
@@ -247,8 +248,8 @@ def number(value: Scalar) -> float:
 
 
 def scratch(windows: int) -> Cells:
-    """Return the cells in which a kernel folds one feature, and those that say where each window begins."""
-    return cells_of(np.zeros(CELLS_MAX + windows, dtype=np.int64))
+    """Return the cells in which a kernel folds one feature, and those that say what each window sees."""
+    return cells_of(np.zeros(CELLS_MAX + SEEN_CELLS * windows, dtype=np.int64))
 
 
 __all__ = ["Group", "GroupValues", "Status", "Unreadable", "compile_group", "number", "scratch"]

@@ -148,6 +148,10 @@ def fold(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) 
 @leaf
 def _fold_counts(features: Table, entries: Cells, span: Span, cells: Cells, into: Into) -> None:
     n, total = cells.reals[into.at], cells.reals[into.at + 1]
+    if features[into.feature, ARGUMENT] < 0 and features[into.feature, WHERE] < 0:
+        held = span.end - span.first
+        cells.reals[into.at], cells.reals[into.at + 1] = n + held, total + held
+        return
     for entry in range(span.ring + span.first * span.stride, span.ring + span.end * span.stride, span.stride):
         value = value_of(features, entries, entry, into.feature)
         if value == value:

@@ -25,7 +25,7 @@ from millrace_engine.layout import (
 from millrace_engine.partials import CELLS_MAX, FEATURE_COLUMNS
 from millrace_engine.sketches import Cells, cells_like
 from millrace_engine.values import COPIES, FORMAT, GROUP_MAGIC
-from millrace_engine.windows import Asked, group_values
+from millrace_engine.windows import SEEN_CELLS, Asked, group_values
 
 ABSENT = -1
 """The size of a value that is not there."""
@@ -73,7 +73,7 @@ def read_all(tables: Int64s, values: Int64s, asked: Int64s, currents: Float64s, 
     each entity. `said` is [entities, groups, STATUS..TILE_CELLS_HELD]. `currents`: the columns of the event that is
     asked about, of each entity, or of none.
     """
-    _read_each(tables, values, asked, currents, (said, out, cells_like(CELLS_MAX + tables[1])))
+    _read_each(tables, values, asked, currents, (said, out, cells_like(CELLS_MAX + SEEN_CELLS * tables[1])))
 
 
 @bare

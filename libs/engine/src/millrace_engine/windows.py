@@ -20,6 +20,7 @@ from millrace_engine.layout import (
     TILE_CELLS,
     TILE_US,
     TILES,
+    TILES_PER_WINDOW,
     VECTOR_CELLS,
     WIDTH_US,
     Float64s,
@@ -57,6 +58,10 @@ from millrace_engine.partials import (
 from millrace_engine.sketches import Cells, cells_like, quantile_exact
 
 FLOAT32_MAX = 3.4028234663852886e38
+FIRST_ENTRY, TILES_SEEN, SEEN = range(3)
+"""What a window sees: its first entry in the ring, how many tiles, and from SEEN on the cell of each."""
+SEEN_CELLS = SEEN + 2 * TILES_PER_WINDOW + 1
+"""A window is shorter than twice as many tiles as it is cut into, and both its ends may cut one."""
 
 
 class Asked(NamedTuple):
@@ -82,15 +87,6 @@ def span_before(layout: Layout, cells: Cells, asked: Asked) -> Span:
     return Span(ring, stride, 0, end)
 
 
-@leaf
-def since(cells: Cells, span: Span, from_us: int) -> Span:
-    """Return the entries of a span from a time on."""
-    first = span.end
-    while first > 0 and cells.ints[span.ring + (first - 1) * span.stride] >= from_us:
-        first -= 1
-    return Span(span.ring, span.stride, first, span.end)
-
-
 @bare
 def group_values(
     layout: Layout, cells: Cells, asked: Asked, current: Float64s, scratch: Cells, out: NDArray[np.float32]
@@ -98,8 +94,7 @@ def group_values(
     """Write the features of a group at a time."""
     before = span_before(layout, cells, asked)
     features = layout.features
-    for w in range(layout.groups[asked.group, FIRST_WINDOW], layout.groups[asked.group, END_WINDOW]):
-        scratch.ints[CELLS_MAX + w] = since(cells, before, asked.at_us - layout.windows[w, WIDTH_US]).first
+    _see(layout, cells, asked, before, scratch)
     first = layout.groups[asked.group, FIRST_FEATURE]
     for f in range(first, layout.groups[asked.group, END_FEATURE]):
         span = _span_of(layout.features, before, asked, f, scratch)
@@ -114,11 +109,52 @@ def group_values(
 
 
 @leaf
+def _see(layout: Layout, cells: Cells, asked: Asked, before: Span, scratch: Cells) -> None:
+    """Write behind the partial in `scratch` what each window sees: from which entry on, and which tiles, oldest first.
+
+    The edge tile counts whole. Windows mostly widen: each goes on where the narrower one before it began.
+    """
+    first, narrower_us = before.end, 0
+    for w in range(layout.groups[asked.group, FIRST_WINDOW], layout.groups[asked.group, END_WINDOW]):
+        width_us, seen = layout.windows[w, WIDTH_US], _seen(w)
+        if width_us < narrower_us:
+            first = before.end
+        while first > 0 and cells.ints[before.ring + (first - 1) * before.stride] >= asked.at_us - width_us:
+            first -= 1
+        narrower_us = width_us
+        scratch.ints[seen + FIRST_ENTRY] = first
+        scratch.ints[seen + TILES_SEEN] = 0
+        if asked.block != NO_BLOCK and cells.ints[asked.block + 7] > 0 and layout.windows[w, TILES] > 0:
+            _see_tiles(layout, cells, asked, w, scratch)
+
+
+@leaf
+def _see_tiles(layout: Layout, cells: Cells, asked: Asked, w: int, scratch: Cells) -> None:
+    tile_us, tiles, size = layout.windows[w, TILE_US], layout.windows[w, TILES], layout.windows[w, TILE_CELLS]
+    last = (asked.at_us - 1) // tile_us
+    oldest = max((asked.at_us - layout.windows[w, WIDTH_US]) // tile_us, last - tiles + 1)
+    start, place, seen, n = tile_at(layout, asked, w, 0), oldest % tiles, _seen(w), 0
+    for index in range(oldest, last + 1):
+        tile = start + place * size
+        place = place + 1 if place + 1 < tiles else 0
+        if cells.ints[tile] == index:
+            scratch.ints[seen + SEEN + n] = tile
+            n += 1
+    scratch.ints[seen + TILES_SEEN] = n
+
+
+@leaf
+def _seen(window: int) -> int:
+    """Return the cell of `scratch` at which stands what a window sees."""
+    return CELLS_MAX + SEEN_CELLS * window
+
+
+@leaf
 def _span_of(features: Table, before: Span, asked: Asked, f: int, scratch: Cells) -> Span:
-    """Return the entries that a feature looks at; where each window begins stands behind the partial in `scratch`."""
+    """Return the entries that a feature looks at."""
     window, events = features[f, WINDOW], features[f, EVENTS]
     if window >= 0:
-        return Span(before.ring, before.stride, scratch.ints[CELLS_MAX + window], before.end)
+        return Span(before.ring, before.stride, scratch.ints[_seen(window) + FIRST_ENTRY], before.end)
     if events >= 0:
         held = events - (asked.current and features[f, CURRENT] == 1)
         return Span(before.ring, before.stride, max(0, before.end - held), before.end)
@@ -168,12 +204,7 @@ def _folded(
     features = layout.features
     code, argument = features[f, CODE], features[f, ARGUMENT]
     clear(features, f, scratch, 0)
-    tiled = (
-        features[f, PARTIAL] >= 0
-        and asked.block != NO_BLOCK
-        and cells.ints[asked.block + 7] > 0
-        and _fold_tiles(layout, cells, asked, f, scratch)
-    )
+    tiled = features[f, PARTIAL] >= 0 and _fold_tiles(layout, cells, asked, f, scratch)
     if code == QUANTILE and (not tiled or scratch.ints[1] == 0):
         return _quantile(features, cells, span, f, current[argument] if given else math.nan)
     fold(features, cells, span, scratch, Into(f, 0, asked.at_us))
@@ -212,23 +243,16 @@ def _quantile(features: Table, cells: Cells, span: Span, f: int, current: float)
 
 @leaf
 def _fold_tiles(layout: Layout, cells: Cells, asked: Asked, f: int, scratch: Cells) -> bool:
-    """Enter the tiles of a feature's window, oldest first; say whether there was one. The edge tile counts whole."""
+    """Enter the tiles of a feature's window, oldest first; say whether there was one."""
     window = layout.features[f, WINDOW]
     code, half_life_us = layout.features[f, CODE], layout.features[f, HALF_LIFE_US]
-    tile_us, tiles = layout.windows[window, TILE_US], layout.windows[window, TILES]
-    last = (asked.at_us - 1) // tile_us
-    first = max((asked.at_us - layout.windows[window, WIDTH_US]) // tile_us, last - tiles + 1)
-    start, size = tile_at(layout, asked, window, 0), layout.windows[window, TILE_CELLS]
-    place, found = first % tiles, False
-    for index in range(first, last + 1):
-        tile = start + place * size
-        place = place + 1 if place + 1 < tiles else 0
-        if cells.ints[tile] == index:
-            found = True
-            decayed = DECAYED_SUM <= code <= DECAYED_MEAN
-            factor = weight(asked.at_us - (index + 1) * tile_us, half_life_us) if decayed else 1.0
-            merge(layout.features, scratch, Into(f, 0, 0), cells, tile + layout.features[f, PARTIAL], factor)
-    return found
+    tile_us, seen = layout.windows[window, TILE_US], _seen(window)
+    for i in range(scratch.ints[seen + TILES_SEEN]):
+        tile = scratch.ints[seen + SEEN + i]
+        decayed = DECAYED_SUM <= code <= DECAYED_MEAN
+        factor = weight(asked.at_us - (cells.ints[tile] + 1) * tile_us, half_life_us) if decayed else 1.0
+        merge(layout.features, scratch, Into(f, 0, 0), cells, tile + layout.features[f, PARTIAL], factor)
+    return scratch.ints[seen + TILES_SEEN] > 0
 
 
 @leaf
@@ -248,16 +272,12 @@ def fresh_until_us(layout: Layout, cells: Cells, asked: Asked, scratch: Cells) -
     end_us = ALWAYS_US
     before = span_before(layout, cells, asked)
     for w in range(layout.groups[asked.group, FIRST_WINDOW], layout.groups[asked.group, END_WINDOW]):
-        width_us, tile_us = layout.windows[w, WIDTH_US], layout.windows[w, TILE_US]
-        first = scratch.ints[CELLS_MAX + w]
+        width_us, tile_us, seen = layout.windows[w, WIDTH_US], layout.windows[w, TILE_US], _seen(w)
+        first = scratch.ints[seen + FIRST_ENTRY]
         if first < before.end:
             end_us = min(end_us, cells.ints[before.ring + first * before.stride] + width_us)
-        if cells.ints[asked.block + 7] > 0 and layout.windows[w, TILES] > 0:
-            oldest, last = (asked.at_us - width_us) // tile_us, (asked.at_us - 1) // tile_us
-            for index in range(max(oldest, last - layout.windows[w, TILES] + 1), last + 1):
-                if cells.ints[tile_at(layout, asked, w, index)] == index:
-                    end_us = min(end_us, (index + 1) * tile_us - 1 + width_us)
-                    break
+        if scratch.ints[seen + TILES_SEEN] > 0:
+            end_us = min(end_us, (cells.ints[scratch.ints[seen + SEEN]] + 1) * tile_us - 1 + width_us)
     return asked.at_us if _moves(layout, asked.group) else end_us
 
 
