@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,15 +20,12 @@ NOTHING = Held(None, whole=False)
 _GET_META = Call(META_KEY, command(b"GET", META_KEY.encode()))
 
 
-class _Asked:
+class _Asked(NamedTuple):
     """What is asked of one slot: its cursor record and values, in one MGET. `places`: where the values go."""
 
-    __slots__ = ("keys", "places", "tag")
-
-    def __init__(self, topic: str, entity_type: str, partition: int) -> None:
-        self.tag = tag(entity_type, partition)
-        self.keys = [cursor_key(self.tag, topic)]
-        self.places: list[int] = []
+    tag: str
+    keys: list[str]
+    places: list[int]
 
     def call(self) -> Call:
         """Return what to send."""
@@ -73,8 +72,8 @@ class OnlineReader:
         replies = await self._nodes.ask([asked.call() for asked in slots])
         held = [NOTHING] * len(wanted)
         for asked, reply in zip(slots, replies, strict=True):
-            cursor, *values = _values(reply)
-            seen = self._standings.see(asked.keys[0], cursor)
+            values = _values(reply)
+            seen = self._standings.see(asked.keys[0], values.pop(0))
             if seen.partitions not in (0, self._partitions):
                 self._partitions = 0
                 return None
@@ -95,16 +94,23 @@ class OnlineReader:
 
 def _by_slot(wanted: Sequence[Wanted], partitions: int) -> list[_Asked]:
     """Return what is asked of each slot; an entity's values mostly stand side by side, and lie in one slot."""
-    slots: dict[tuple[str, str, int], _Asked] = {}
+    slots: dict[tuple[str, str], _Asked] = {}
     before = None
     for place, (topic, entity_type, entity_id, group_key) in enumerate(wanted):
         if (topic, entity_type, entity_id) != before:
             before = topic, entity_type, entity_id
-            name = topic, entity_type, partition_of(entity_id, partitions)
-            asked = slots.get(name) or slots.setdefault(name, _Asked(*name))
+            name = _slot_names(topic, entity_type, partition_of(entity_id, partitions))
+            asked = slots.get(name) or slots.setdefault(name, _Asked(name[0], [name[1]], []))
         asked.keys.append(value_key(asked.tag, entity_id, group_key))
         asked.places.append(place)
     return [*slots.values()]
+
+
+@lru_cache(maxsize=65_536)
+def _slot_names(topic: str, entity_type: str, partition: int) -> tuple[str, str]:
+    """Return the tag of a slot and the key of its cursor record."""
+    slot_tag = tag(entity_type, partition)
+    return slot_tag, cursor_key(slot_tag, topic)
 
 
 def _values(reply: Reply) -> list[bytes | None]:
