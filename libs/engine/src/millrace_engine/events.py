@@ -3,7 +3,7 @@
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
 from operator import attrgetter
@@ -87,9 +87,9 @@ class Contract:
         assert isinstance(time, int)
         return Event(spec, identity, entity, time, fields)
 
-    def texts(self, events: Sequence[msgspec.Struct], name: str) -> list[str]:
+    def texts(self, fields: "FieldColumns", name: str) -> list[str]:
         """Return one field of stored events as text."""
-        values, (_, kind, _) = column(events, name), self.shape.fields[name]
+        values, (_, kind, _) = fields[name], self.shape.fields[name]
         return values if kind is str else list(map(str, values))
 
     @property
@@ -100,21 +100,24 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class FieldColumns(Mapping[str, Sequence[Scalar]]):
-    """The fields of stored events, column by column; each is made when it is asked for."""
+    """The fields of stored events, column by column; each is made when it is asked for first."""
 
     spec: EventSpec
     events: Sequence[msgspec.Struct]
+    _made: dict[str, list[Any]] = field(default_factory=dict, init=False)
 
-    def __getitem__(self, name: str) -> list[Scalar]:
+    def __getitem__(self, name: str) -> list[Any]:
         if name not in self:
             raise KeyError(name)
-        return column(self.events, name)
+        if name not in self._made:
+            self._made[name] = column(self.events, name)
+        return self._made[name]
 
     def __contains__(self, name: object) -> bool:
-        return any(field.name == name for field in self.spec.fields)
+        return any(one.name == name for one in self.spec.fields)
 
     def __iter__(self) -> Iterator[str]:
-        return (field.name for field in self.spec.fields)
+        return (one.name for one in self.spec.fields)
 
     def __len__(self) -> int:
         return len(self.spec.fields)
@@ -232,7 +235,7 @@ def _set(events: Sequence[msgspec.Struct], name: str, values: Iterable[object]) 
 
 def _contract(spec: EventSpec) -> Contract:
     shape = shape_of(spec)
-    replaced = tuple((field.name, convert) for field in spec.fields for convert in _conversion(field))
+    replaced = tuple((one.name, convert) for one in spec.fields for convert in _conversion(one))
     return Contract(spec, shape, msgspec.json.Decoder(shape.struct), replaced)
 
 

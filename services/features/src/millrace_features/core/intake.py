@@ -160,7 +160,8 @@ class Intake:
             types = {contract.spec.type} if must_say else {contract.spec.type, UNSET}
             if types.issuperset(column(events, "type")):
                 lot = Lot.of(contract, self.feed)
-                lot.places, lot.events = list(places), events
+                lot.places += places
+                lot.events += events
                 lots.append(lot)
         return lots
 

@@ -13,7 +13,7 @@ from millrace_common.errors import Refused
 from millrace_common.ids import event_id_at, label_event_id
 from millrace_common.keys import partition_of
 from millrace_common.records import Record, TopicPartition
-from millrace_engine.events import Contract, FieldColumns, column, key_texts
+from millrace_engine.events import Contract, FieldColumns, key_texts
 from millrace_features.core.feeds import Feed
 from millrace_features.core.origin import EVENT_ID, Origin
 
@@ -42,6 +42,11 @@ class Lot:
     times_us: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
     appends_us: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
     """When they first came: of copies the origin's."""
+    fields: FieldColumns = field(init=False)
+    """As they are stored."""
+
+    def __post_init__(self) -> None:
+        self.fields = FieldColumns(self.spec, self.events)
 
     @classmethod
     def of(cls, contract: Contract, feed: Feed) -> "Lot":
@@ -53,17 +58,12 @@ class Lot:
         """Return the class of the events."""
         return self.contract.spec
 
-    @property
-    def fields(self) -> FieldColumns:
-        """Return the fields as they are stored."""
-        return FieldColumns(self.spec, self.events)
-
     def complete(self, records: Records) -> "Lot":
         """Fill the columns, given the records of the batch, places, events as they were sent and origins."""
         self.contract.store(self.events)
         self.records = records if len(self.places) == len(records) else records.chosen(self.places)
         self.entity_ids = self._entity_ids()
-        self.times_us = np.array(column(self.events, self.spec.time_field), np.int64)
+        self.times_us = np.array(self.fields[self.spec.time_field], np.int64)
         self.appends_us = self.records.append_times_us
         if self.origins:
             self.appends_us = self.appends_us.copy()
@@ -73,17 +73,16 @@ class Lot:
         return self
 
     def _entity_ids(self) -> list[str]:
-        return self.contract.texts(self.events, *self.by) if len(self.by) == 1 else key_texts(self.events, self.by)
+        return self.contract.texts(self.fields, *self.by) if len(self.by) == 1 else key_texts(self.events, self.by)
 
     def _event_ids(self) -> list[str]:
         """Return the ids that events have wherever they lie: stated, kept from where they lay, or made (CONTRACTS)."""
         if self.spec.id_field is not None:
-            ids = self.contract.texts(self.events, self.spec.id_field)
+            ids = self.contract.texts(self.fields, self.spec.id_field)
         else:
             ids = [self._id_of(record, event) for record, event in zip(self.records, self.events, strict=True)]
-        for i, _ in self._copies():
-            ids[i] = self.records[i].header(EVENT_ID) or ids[i]
-        return ids
+        kept = {i: self.records[i].header(EVENT_ID) for i, _ in self._copies()}
+        return [kept.get(i) or id_ for i, id_ in enumerate(ids)] if kept else ids
 
     def _copies(self) -> list[tuple[int, Origin]]:
         """Return, by index, where copies lay before."""
