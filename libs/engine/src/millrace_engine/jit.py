@@ -43,7 +43,8 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 def bare(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a kernel that makes no array. It counts no references: who calls it holds the memory.
 
-    Half of the time would go into counting, as each event takes arrays out of tuples many times.
+    Half of the time would go into counting, as each event takes arrays out of tuples many times. One that returns
+    arrays is for bare kernels alone: any other gives back a reference that was never counted.
     """
     compiled: Callable[P, R] = _njit(cache=_CACHED, _nrt=False)(function)
     return compiled
