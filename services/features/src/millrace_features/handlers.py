@@ -1,5 +1,6 @@
 """raw-data in, feature rows, labels and the online store out: gather, judge, outcome."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,6 +114,9 @@ class Features:
     _intakes: dict[str, Intake] = field(default_factory=dict)
     _ends: list[int] = field(default_factory=list)
     """Of raw-data's partitions, as far as they are known."""
+    _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _storing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Partitions take turns: where all are at work at once, all wait at once for the broker and then for the store."""
 
     # --- where the subscriptions stand (Cursors) ---------------------------------------------------------------------
     async def start(self, at: TopicPartition, committed: int | None) -> int | None:
@@ -159,20 +163,27 @@ class Features:
     async def on_batch(self, batch: Batch) -> Outcome:
         """Handle records of raw-data, or copies on the topic of another entity."""
         judged, shards = _Judged(), self._shards[batch.at]
-        admitted = await self._admitted(batch, shards)
-        self._set_aside(batch, admitted, judged)
-        for name, shard in shards.items():
-            await self._judge(shard, [lot for lot in admitted.lots if lot.entity_type == name], judged)
+        async with self._judging:
+            admitted = await self._admitted(batch, shards)
+            self._set_aside(batch, admitted, judged)
+            for name, shard in shards.items():
+                await asyncio.sleep(0)
+                await self._judge(shard, [lot for lot in admitted.lots if lot.entity_type == name], judged)
 
         async def apply() -> None:
-            for shard in shards.values():
-                kept_ms = ttl_ms(shard.plan.reach_us)
-                for values, cursor in shard.writes(batch.records[0].offset, batch.end):
-                    await self.online.write(shard.slot, values, cursor, ttl_ms=kept_ms)
-                shard.table.evict(self.entities_max)
+            async with self._storing:
+                for shard in shards.values():
+                    await self._store(shard, batch)
             self._count(batch, judged)
 
         return Outcome(judged.published(), apply)
+
+    async def _store(self, shard: Shard, batch: Batch) -> None:
+        """Write what a batch changed."""
+        kept_ms = ttl_ms(shard.plan.reach_us)
+        for values, cursor in shard.writes(batch.records[0].offset, batch.end):
+            await self.online.write(shard.slot, values, cursor, ttl_ms=kept_ms)
+        shard.table.evict(self.entities_max)
 
     async def _admitted(self, batch: Batch, shards: Mapping[str, Shard]) -> Admitted:
         """Return what a batch holds; the ends of raw-data are asked for where a copy claims to come from past them."""
@@ -217,6 +228,7 @@ class Features:
             except Unreadable as error:
                 raise Misconfigured(f"{shard.slot.tag}: {error}; point REDIS_URL at an empty store") from error
         for stepped in shard.step(new):
+            await asyncio.sleep(0)
             if stepped.correction is None:
                 self._publish(stepped, judged)
             else:

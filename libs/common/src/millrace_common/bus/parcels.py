@@ -14,7 +14,7 @@ from millrace_common.messages import Position
 from millrace_common.records import Bundle, Outgoing, Sheaf
 
 REQUEST_BYTES_MAX = (2 << 20) + 4_096
-BATCH_BYTES = 512 << 10
+BATCH_BYTES = 960 << 10
 _TOPIC = attrgetter("topic")
 _PLACE = attrgetter("topic", "partition")
 
