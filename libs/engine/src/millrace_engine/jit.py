@@ -4,15 +4,12 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 import numba
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 P = ParamSpec("P")
 R = TypeVar("R")
-A = TypeVar("A")
 
 _FOLDER = Path(__file__).parent
 
@@ -57,21 +54,3 @@ def leaf(function: Callable[P, R]) -> Callable[P, R]:
     """
     compiled: Callable[P, R] = _njit(cache=_CACHED, _nrt=False, forceinline=True)(function)
     return compiled
-
-
-def _borrowed(_typing: Any, array: Any) -> Any:
-    """Return how to make an array one that counts no references: who calls a kernel holds the memory.
-
-    Without this most of the time goes into counting references each time an array is taken out of a tuple.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        view = context.make_array(signature.args[0])(context, builder, arguments[0])
-        null: Any = cgutils.get_null_value
-        view.meminfo, view.parent = null(view.meminfo.type), null(view.parent.type)
-        return view._getvalue()
-
-    return array(array), generate
-
-
-borrowed: Callable[[A], A] = cast(Any, intrinsic(_borrowed))

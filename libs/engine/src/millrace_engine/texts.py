@@ -8,7 +8,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from millrace_engine.jit import kernel
+from millrace_engine.jit import bare, leaf
 from millrace_engine.layout import Int64s
 
 Bytes = NDArray[np.uint8]
@@ -114,7 +114,7 @@ copy_bytes = cast(Any, intrinsic(_copied))
 """Copy `size` bytes of `source` from `first` on to place `at` of another array."""
 
 
-@kernel
+@bare
 def _lay(constant: Texts, varying: Texts, out: Bytes) -> None:
     rows, columns = varying.firsts.shape
     at = 0
@@ -125,14 +125,14 @@ def _lay(constant: Texts, varying: Texts, out: Bytes) -> None:
                 at = put(out, at, varying, varying.firsts[i, place], varying.sizes[i, place])
 
 
-@kernel
+@leaf
 def put(out: Bytes, at: int, texts: Texts, first: int, size: int) -> int:
     """Copy a text to a place; return the place behind it."""
     copy_bytes(out, at, texts.data, first, size)
     return at + size
 
 
-@kernel
+@bare
 def _write_times(times_us: Int64s, out: Bytes) -> None:
     """Days since 0000-03-01 give the date: Hinnant, "chrono-Compatible Low-Level Date Algorithms" (civil_from_days)."""
     for i in range(len(times_us)):
@@ -153,7 +153,7 @@ def _write_times(times_us: Int64s, out: Bytes) -> None:
         _digits(out[i], 26, micros)
 
 
-@kernel
+@leaf
 def _digits(out: Bytes, end: int, number: int) -> None:
     """Add a number to the zeros before a place."""
     while number > 0:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace_common.records import Headers, Outgoing, Sheaf
-from millrace_engine.jit import borrowed, kernel
+from millrace_engine.jit import bare, leaf
 from millrace_engine.texts import Bytes, Texts, joined, laid, put, together
 
 VARINT_BYTES_MAX = 5
@@ -119,10 +119,10 @@ def _read(told: bytes) -> Headers:
     return tuple((text().decode(), text()) for _ in range(number()))
 
 
-@kernel
+@bare
 def frame(columns: Columns, first: int, out: Bytes) -> tuple[int, int]:
     """Lay records from `first` on out as a batch of their own; return the first without room, and the bytes used."""
-    keys, values, told, out = columns.keys, columns.values, columns.told, borrowed(out)
+    keys, values, told = columns
     at = 0
     for i in range(first, len(keys.firsts)):
         body = 2 + _width(i - first) + _width(keys.sizes[i]) + _width(values.sizes[i])
@@ -138,7 +138,7 @@ def frame(columns: Columns, first: int, out: Bytes) -> tuple[int, int]:
     return len(keys.firsts), at
 
 
-@kernel
+@leaf
 def _width(number: int) -> int:
     """Return how many bytes `varint` takes."""
     rest, width = number << 1, 1
@@ -147,7 +147,7 @@ def _width(number: int) -> int:
     return width
 
 
-@kernel
+@leaf
 def _write(out: Bytes, at: int, number: int) -> int:
     """Write a number as `varint` does; return the place behind it."""
     rest = number << 1
