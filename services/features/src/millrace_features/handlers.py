@@ -167,7 +167,7 @@ class Features:
             admitted = await self._admitted(batch, shards)
             self._set_aside(batch, admitted, judged)
             for name, shard in shards.items():
-                await asyncio.sleep(0)
+                await _pause()
                 await self._judge(shard, [lot for lot in admitted.lots if lot.entity_type == name], judged)
 
         async def apply() -> None:
@@ -228,7 +228,7 @@ class Features:
             except Unreadable as error:
                 raise Misconfigured(f"{shard.slot.tag}: {error}; point REDIS_URL at an empty store") from error
         for stepped in shard.step(new):
-            await asyncio.sleep(0)
+            await _pause()
             if stepped.correction is None:
                 self._publish(stepped, judged)
             else:
@@ -290,3 +290,8 @@ class Features:
                 FEATURES_EVENTS.labels(prefix + result).inc(n)
         for reason, n in judged.reasons.items():
             DEAD_LETTERS.labels(batch.at.topic, reason).inc(n)
+
+
+async def _pause() -> None:
+    """Let other partitions go on whose answers came meanwhile: a batch is judged for tens of milliseconds."""
+    await asyncio.sleep(0)
