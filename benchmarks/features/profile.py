@@ -1,4 +1,4 @@
-"""Where one core-second goes: py-spy's samples of the running service, by the module that was at work."""
+"""Where one core-second goes: py-spy's samples of the thread that holds the interpreter, by the module at work."""
 
 import asyncio
 import subprocess
@@ -16,7 +16,6 @@ from benchmarks.features.topics import Topics, opened
 
 SAMPLES_PER_SECOND = 199
 FIRST_ROW_SECONDS_MAX = 60
-WAITS = ("select (", "wait (", "EpollSelector.select (", "Condition.wait (")
 
 
 def measure(servers: Servers, workload: Workload, seconds: float) -> dict[str, object]:
@@ -39,11 +38,10 @@ async def _measure(servers: Servers, workload: Workload, seconds: float) -> dict
     finally:
         redis.flushdb()
         await topics.delete()
-    working = [line for line in lines if not is_waiting(line)]
     return {
-        "samples": folded(working, module).total(),
-        "modules": shares(folded(working, module)),
-        "functions": shares(folded(working, function)),
+        "samples": folded(lines, module).total(),
+        "modules": shares(folded(lines, module)),
+        "functions": shares(folded(lines, function)),
     }
 
 
@@ -65,15 +63,10 @@ def _record(service: Measured, seconds: float, path: Path) -> list[str]:
         "--output": path,
         "--pid": service.process.pid,
     }
-    spy = (str(ROOT / ".bench" / "profiler" / "bin" / "py-spy"), "record", "--full-filenames")
+    spy = (str(ROOT / ".bench" / "profiler" / "bin" / "py-spy"), "record", "--full-filenames", "--gil")
     given = [str(word) for pair in words.items() for word in pair]
     subprocess.run((*spy, *given), check=True, capture_output=True, timeout=seconds * 5 + 30)
     return path.read_text().splitlines()
-
-
-def is_waiting(line: str) -> bool:
-    """Say whether a stack is one of a thread that waits: py-spy cannot always tell."""
-    return line.rpartition(" ")[0].rpartition(";")[2].startswith(WAITS)
 
 
 def folded(lines: Iterable[str], by: Callable[[str], str]) -> Counter[str]:

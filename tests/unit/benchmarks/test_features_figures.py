@@ -47,17 +47,15 @@ def test_a_probe_is_seen_when_its_own_event_or_a_newer_one_is_in() -> None:
     assert probes.seconds == [0.25, 0.25]
 
 
-def test_samples_count_for_the_innermost_frame_and_waiting_for_none() -> None:
+def test_samples_count_for_the_innermost_frame() -> None:
     """The share of a module is that of the stacks that end in it."""
     lines = [
         "main (/x/src/a/__main__.py:1);work (/x/src/a/b.py:2) 3",
         "main (/x/src/a/__main__.py:1);send (/l/site-packages/k/c.py:9) 1",
-        "main (/x/src/a/__main__.py:1);select (/l/lib/python3.11/selectors.py:4) 5",
     ]
-    working = [line for line in lines if not profile.is_waiting(line)]
 
-    assert profile.shares(profile.folded(working, profile.module)) == {"a.b": 75.0, "k.c": 25.0}
-    assert profile.shares(profile.folded(working, profile.function)) == {"a.b:work": 75.0, "k.c:send": 25.0}
+    assert profile.shares(profile.folded(lines, profile.module)) == {"a.b": 75.0, "k.c": 25.0}
+    assert profile.shares(profile.folded(lines, profile.function)) == {"a.b:work": 75.0, "k.c:send": 25.0}
 
 
 def test_a_table_takes_its_place_and_leaves_the_text_around_it() -> None:
