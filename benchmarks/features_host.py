@@ -29,7 +29,7 @@ from aiokafka.structs import ConsumerRecord
 from millrace.spec import Deployment, EventSpec, FeatureSpec, FieldRef, FieldSpec, GroupSpec
 from millrace_common.bus.fetching import as_unpacked
 from millrace_common.bus.logs import records_of
-from millrace_common.bus.parcels import packed, parcelled
+from millrace_common.bus.parcels import BATCH_BYTES, packed, parcelled
 from millrace_common.garbage import spare_the_collector
 from millrace_common.keys import partition_of
 from millrace_common.messages import Position
@@ -45,7 +45,6 @@ RAW, PARTITIONS, BATCH = "raw-data", 4, 5_000
 ROUNDS = 5
 """The least time of each stage counts: others may be at work on the machine."""
 WHOLE = "from bytes to apply"
-BATCH_BYTES = 512 << 10
 START_US = 1_700_000_000_000_000
 HOUR_US = 3_600_000_000
 AMOUNT = FieldRef("transaction", "amount", "float")

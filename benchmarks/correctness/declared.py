@@ -1,39 +1,8 @@
 """What the features service is asked for: the hour before a payment and the payment itself."""
 
-from datetime import datetime
+from tests.matrix.pipeline import Chargeback, Payment
 
-from millrace import (
-    Event,
-    FeatureGroup,
-    Field,
-    Label,
-    Logistic,
-    Model,
-    Pipeline,
-    agg,
-    entity,
-    event_id,
-    event_time,
-    field,
-    refers_to,
-)
-
-
-class Payment(Event):
-    """A card payment; a refund is negative."""
-
-    payment_id: Field[str] = event_id(dedupe="1h")
-    card: Field[str] = entity()
-    merchant: Field[str]
-    amount: Field[float | None] = field()
-    ts: Field[datetime] = event_time(lateness="5m")
-
-
-class Chargeback(Event):
-    """The truth about a payment; none comes here."""
-
-    payment_id: Field[str] = refers_to(Payment)
-    ts: Field[datetime] = event_time()
+from millrace import FeatureGroup, Label, Logistic, Model, Pipeline, agg
 
 
 class Hour(FeatureGroup, on=Payment, by="card"):

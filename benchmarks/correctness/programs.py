@@ -4,11 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 
 from benchmarks.features import programs
-from benchmarks.features.machine import ROOT
 from benchmarks.features.programs import Place
 
 from millrace_cli.programs import Program
-from millrace_cli.settings import environment_with
 from millrace_common.bus.options import KafkaOptions
 
 DECLARED = "benchmarks.correctness.declared:PIPELINE"
@@ -32,7 +30,9 @@ class Driver:
 
     def program(self, place: Place) -> Program:
         """Return the program of a run."""
-        return _millrace(place) if self.is_ours else _peer(self, place)
+        if self.is_ours:
+            return _millrace(place)
+        return programs.driver(self.name, place, (self.environment, f"benchmarks.correctness.drivers.{self.module}"))
 
 
 DRIVERS = (
@@ -46,23 +46,3 @@ def _millrace(place: Place) -> Program:
     """Return the features service as the other benchmarks run it, with the job's own pipeline."""
     program = programs.millrace(place, "BASE")
     return dataclasses.replace(program, environment={**program.environment, "MILLRACE_PIPELINES": DECLARED})
-
-
-def _peer(driver: Driver, place: Place) -> Program:
-    servers = place.servers
-    words = {
-        "--bootstrap": servers.bootstrap,
-        "--prefix": place.prefix,
-        "--redis-port": str(servers.redis_port),
-        "--database": str(place.database),
-        "--folder": str(servers.folder / f"{place.prefix}state"),
-    }
-    python = ROOT / ".bench" / driver.environment / "bin" / "python"
-    command = (str(python), "-m", f"benchmarks.correctness.drivers.{driver.module}")
-    return Program(
-        name=driver.name,
-        command=(*command, *(word for pair in words.items() for word in pair)),
-        environment=environment_with({"PYTHONUNBUFFERED": "1", "PYTHONPATH": ""}),
-        log=servers.folder / "logs" / f"{place.prefix}{driver.name}.log",
-        folder=ROOT,
-    )

@@ -1,7 +1,9 @@
 """The measured processes as programs: the service with the environment that `up` gives it, and its peers."""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from benchmarks.features.machine import ROOT, measured
@@ -70,22 +72,27 @@ def millrace(place: Place, pipeline: str) -> Program:
 
 def peer(name: str, place: Place, *, row_bytes: int = ROW_BYTES) -> Program:
     """Return a peer in its own environment."""
-    chosen, servers = PEERS[name], place.servers
-    state = servers.folder / f"{place.prefix}state"
+    chosen = PEERS[name]
+    words = {"--row-bytes": str(row_bytes), "--variant": chosen.variant}
+    of = driver(name, place, (chosen.environment, f"benchmarks.features.drivers.{chosen.module}"), words)
+    return replace(of, command=measured(of.command))
+
+
+def driver(name: str, place: Place, module: tuple[str, str], more: Mapping[str, str] = MappingProxyType({})) -> Program:
+    """Return a module (its environment, its name) as the program of a place; it takes `more` words than its place."""
+    servers, (environment, path) = place.servers, module
     words = {
         "--bootstrap": servers.bootstrap,
         "--prefix": place.prefix,
         "--redis-port": str(servers.redis_port),
         "--database": str(place.database),
-        "--row-bytes": str(row_bytes),
-        "--folder": str(state),
-        "--variant": chosen.variant,
+        "--folder": str(servers.folder / f"{place.prefix}state"),
+        **more,
     }
-    python = ROOT / ".bench" / chosen.environment / "bin" / "python"
-    command = (str(python), "-m", f"benchmarks.features.drivers.{chosen.module}")
+    python = ROOT / ".bench" / environment / "bin" / "python"
     return Program(
         name=name,
-        command=measured((*command, *(word for pair in words.items() for word in pair))),
+        command=(str(python), "-m", path, *(word for pair in words.items() for word in pair)),
         environment=environment_with({"PYTHONUNBUFFERED": "1", "PYTHONPATH": ""}),
         log=servers.folder / "logs" / f"{place.prefix}{name}.log",
         folder=ROOT,

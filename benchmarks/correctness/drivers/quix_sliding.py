@@ -8,7 +8,8 @@ import json
 from typing import Any
 
 from benchmarks.correctness.drivers.job import LATENESS, SESSION_SECONDS, WINDOW
-from benchmarks.features.drivers.options import Options, options
+from benchmarks.features.drivers.options import Options
+from benchmarks.features.drivers.quix_windows import run
 from quixstreams import Application, message_context
 from quixstreams.dataframe.windows import Count, Max, Sum
 
@@ -43,20 +44,5 @@ def build(app: Application, given: Options) -> None:
     own.apply(row_of).apply(lambda row: json.dumps(row).encode()).to_topic(target)
 
 
-def main() -> None:
-    """Run until a signal."""
-    given = options()
-    app = Application(
-        broker_address=given.bootstrap,
-        consumer_group=f"{given.prefix}quix",
-        auto_offset_reset="earliest",
-        state_dir=given.folder,
-        loglevel="WARNING",
-        consumer_extra_config={"session.timeout.ms": SESSION_SECONDS * 1_000},
-    )
-    build(app, given)
-    app.run()
-
-
 if __name__ == "__main__":
-    main()
+    run(build, consumer_extra_config={"session.timeout.ms": SESSION_SECONDS * 1_000})

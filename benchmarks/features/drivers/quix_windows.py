@@ -80,8 +80,8 @@ def _keeping(features: dict[str, list[float]], name: str) -> Callable[[Row], Non
     return keep
 
 
-def main() -> None:
-    """Run until a signal."""
+def run(build: Callable[[Application, Options], None], **settings: Any) -> None:
+    """Run a flow until a signal."""
     given = options()
     app = Application(
         broker_address=given.bootstrap,
@@ -89,10 +89,11 @@ def main() -> None:
         auto_offset_reset="earliest",
         state_dir=given.folder,
         loglevel="WARNING",
+        **settings,
     )
     build(app, given)
     app.run()
 
 
 if __name__ == "__main__":
-    main()
+    run(build)

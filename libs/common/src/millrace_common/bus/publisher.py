@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
@@ -31,8 +30,6 @@ from millrace_common.messages import Position
 from millrace_common.metrics import RECORDS_PUBLISHED, SENDS_UNKNOWN
 from millrace_common.records import Outgoing, Sheaf
 from millrace_common.together import within
-
-log = structlog.get_logger()
 
 _WHOLE_BATCHES_FROM = 16
 """From so many records for one partition on they go out as whole batches, which was measured 3 to 4 times faster."""

@@ -70,7 +70,7 @@ def merged(parts: Sequence[tuple[Sequence[int], Laid]]) -> Laid:
 
 def headers(constant: Headers, varying: Sequence[tuple[str, Texts]]) -> Texts:
     """Return the headers of many records as Kafka lays them out; of a varying one all texts have the same size."""
-    between = [varint(len(constant) + len(varying)) + _laid_out(constant)[1:]]
+    between = [varint(len(constant) + len(varying)) + _pairs(constant)]
     for name, texts in varying:
         between[-1] += _sized(name.encode()) + varint(int(texts.sizes[0]))
         between.append(b"")
@@ -91,7 +91,11 @@ def varint(number: int) -> bytes:
 
 
 def _laid_out(said: Headers) -> bytes:
-    return varint(len(said)) + b"".join(_sized(name.encode()) + _sized(value) for name, value in said)
+    return varint(len(said)) + _pairs(said)
+
+
+def _pairs(said: Headers) -> bytes:
+    return b"".join(_sized(name.encode()) + _sized(value) for name, value in said)
 
 
 def _sized(text: bytes) -> bytes:
