@@ -2,54 +2,57 @@
 
 import argparse
 import asyncio
-import bisect
+import gc
 import json
 import time
+from dataclasses import dataclass
 
 import uvloop
 from aiokafka import AIOKafkaProducer
-from benchmarks.features.drivers.rows import producer, send
+from aiokafka.producer.message_accumulator import BatchBuilder
+from benchmarks.features.drivers.rows import producer
 from benchmarks.features.events import Workload, loads
 
 TICK_SECONDS = 0.005
 PARTITIONS = 4
-Event = tuple[bytes, bytes, int]
 
 
-async def play(to: AIOKafkaProducer, topic: str, events: list[Event], rate: float) -> float:
-    """Send the events on their schedule; return seconds from the first to the last.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A whole batch of one partition, and when it is to be sent, in seconds from the start."""
 
-    A sender for each partition sends what is due, awaits the acknowledgement and looks again: a slow broker gets
-    greater batches, never fewer events.
-    """
-    parts: dict[int, list[tuple[int, bytes, bytes]]] = {partition: [] for partition in range(PARTITIONS)}
-    for number, (key, value, partition) in enumerate(events):
-        parts[partition].append((number, key, value))
-    started = time.monotonic()
-    async with asyncio.TaskGroup() as tasks:
-        for partition, part in parts.items():
-            tasks.create_task(_sender(to, topic, partition, part, _Schedule(started, rate)))
+    at: float
+    partition: int
+    batch: BatchBuilder
+
+
+def prepared(to: AIOKafkaProducer, workload: Workload, rate: float) -> list[Due]:
+    """Return what each partition gets in each tick, by time: packed before the load begins, which shares its core."""
+    due: list[Due] = []
+    open_batches: dict[int, BatchBuilder] = {}
+    ends, number = TICK_SECONDS, 0
+    for load in loads(workload, PARTITIONS):
+        for key, value, partition in zip(load.keys, load.values, load.partitions.tolist(), strict=True):
+            if number >= ends * rate:
+                due += [Due(ends, at, batch) for at, batch in open_batches.items()]
+                open_batches = {}
+                ends += TICK_SECONDS
+            batch = open_batches.get(partition) or open_batches.setdefault(partition, to.create_batch())
+            assert batch.append(key=key, value=value, timestamp=None) is not None, "a tick is more than a batch"
+            number += 1
+    return due + [Due(ends, at, batch) for at, batch in open_batches.items()]
+
+
+async def play(to: AIOKafkaProducer, topic: str, due: list[Due]) -> float:
+    """Send each batch at its time, whatever became of those before; return seconds from the start to the last."""
+    started, acks = time.monotonic(), []
+    for one in due:
+        wait = started + one.at - time.monotonic()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        acks.append(await to.send_batch(one.batch, topic, partition=one.partition))
+    await asyncio.gather(*acks)
     return time.monotonic() - started
-
-
-class _Schedule:
-    def __init__(self, started: float, rate: float) -> None:
-        self.started, self.rate = started, rate
-
-    def due(self) -> int:
-        """Return the number of the first event whose time has not come."""
-        return int((time.monotonic() - self.started) * self.rate)
-
-
-async def _sender(
-    to: AIOKafkaProducer, topic: str, partition: int, part: list[tuple[int, bytes, bytes]], schedule: _Schedule
-) -> None:
-    numbers, sent = [number for number, _, _ in part], 0
-    while sent < len(part):
-        due = bisect.bisect_left(numbers, schedule.due(), lo=sent)
-        await send(to, topic, partition, [(key, value) for _, key, value in part[sent:due]])
-        sent = due
-        await asyncio.sleep(TICK_SECONDS)
 
 
 async def main() -> None:
@@ -65,13 +68,12 @@ async def main() -> None:
     workload = Workload(
         "live", given.cards, count, span_ms=int(given.seconds * 1_000), start_ms=int(time.time() * 1_000)
     )
-    events: list[Event] = []
-    for load in loads(workload, PARTITIONS):
-        events += zip(load.keys, load.values, load.partitions.tolist(), strict=True)
     to = producer(given.bootstrap)
     await to.start()
+    due = prepared(to, workload, given.rate)
+    gc.freeze()
     print("ready", flush=True)
-    taken = await play(to, given.topic, events, given.rate)
+    taken = await play(to, given.topic, due)
     await to.stop()
     print(json.dumps({"events": count, "seconds": taken}), flush=True)
 
