@@ -2,7 +2,7 @@
 
 import gc
 
-OBJECTS = 100_000
+OBJECTS = 2_000
 """How many more objects there may be before the young ones are looked through; Python's own figure is 700."""
 
 

@@ -159,21 +159,24 @@ class OnlineWriter:
         return await self._tried(asked)
 
     async def _tried(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what a call returns, at the latest try. What a retry takes is made when the first try has failed."""
         try:
-            async for attempt in AsyncRetrying(
+            try:
+                return await call()
+            except (Lost, ReplyError) as error:
+                if not _is_transient(error):
+                    raise
+            return await AsyncRetrying(
                 stop=stop_after_delay(self._retry_seconds_max),
                 wait=wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.1),
                 retry=retry_if_exception(_is_transient),
                 reraise=True,
-            ):
-                with attempt:
-                    return await call()
+            )(call)
         except ReplyError as error:
             refusals.refuse_login(error)
             raise Unavailable(refusals.told(error)) from error
         except Lost as error:
             raise Unavailable(refusals.told(error)) from error
-        raise AssertionError("a retry ends with a result or an error")
 
 
 def _is_transient(error: BaseException) -> bool:
