@@ -100,7 +100,7 @@ class Wanted(NamedTuple):
     group_key: str
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """What the store holds of a value. Not `whole`: its slot is being rebuilt or went back, nothing in it holds."""
 
     value: bytes | None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
 from millrace.spec import Const, EventSpec, Expr, FeatureSpec, FieldRef, GroupSpec, Scalar
@@ -49,7 +50,7 @@ _STATUSES: Mapping[int, Status] = {FRESH: "fresh", STALE: "stale"}
 _WHY = {FOREIGN: f"not a feature value of format {FORMAT}", CUT: "a feature value is cut short"}
 
 
-class GroupValues(NamedTuple):
+class GroupValues(msgspec.Struct, frozen=True, gc=False):
     """What the store knows of a group at a time.
 
     `stale`: the time asked for lies so far before the newest event that the past it needs has been dropped. `missing`:

@@ -95,13 +95,14 @@ class OnlineReader:
 def _by_slot(wanted: Sequence[Wanted], partitions: int) -> list[_Asked]:
     """Return what is asked of each slot; an entity's values mostly stand side by side, and lie in one slot."""
     slots: dict[tuple[str, str], _Asked] = {}
-    before = None
+    before, prefix = None, ""
     for place, (topic, entity_type, entity_id, group_key) in enumerate(wanted):
         if (topic, entity_type, entity_id) != before:
             before = topic, entity_type, entity_id
             name = _slot_names(topic, entity_type, partition_of(entity_id, partitions))
             asked = slots.get(name) or slots.setdefault(name, _Asked(name[0], [name[1]], []))
-        asked.keys.append(value_key(asked.tag, entity_id, group_key))
+            prefix = value_key(asked.tag, entity_id, "")
+        asked.keys.append(prefix + group_key)
         asked.places.append(place)
     return [*slots.values()]
 
