@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 from aiokafka import conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from millrace_common.bus.connecting import see_closed_connections
+from millrace_common.bus.connecting import Connection, see_closed_connections
 
 NO_ERROR, NO_VERSIONS = 0, 0
 TURNS_MAX = 1_000
@@ -25,8 +26,8 @@ def broker() -> Iterator[socket.socket]:
         yield listening
 
 
-async def connected(broker: socket.socket) -> tuple[conn.AIOKafkaConnection, socket.socket]:
-    """Return a connection whose question for versions was answered, and the broker's end of it."""
+async def connected(broker: socket.socket, ours: AIOKafkaConnection) -> socket.socket:
+    """Connect, with an answer to the question for versions; return the broker's end."""
     loop = asyncio.get_running_loop()
 
     async def answer() -> socket.socket:
@@ -38,13 +39,14 @@ async def connected(broker: socket.socket) -> tuple[conn.AIOKafkaConnection, soc
 
     async with asyncio.TaskGroup() as tasks:
         answered = tasks.create_task(answer())
-        ours = tasks.create_task(conn.create_conn(*broker.getsockname()))
-    return ours.result(), answered.result()
+        tasks.create_task(ours.connect())
+    return answered.result()
 
 
-async def reset(broker: socket.socket) -> BaseException:
+async def reset(broker: socket.socket, connection: type[AIOKafkaConnection]) -> BaseException:
     """Return what a client meets that writes at every turn of the loop while the broker's end is reset."""
-    ours, theirs = await connected(broker)
+    ours = connection(*broker.getsockname())
+    theirs = await connected(broker, ours)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     theirs.close()
     asked = []
@@ -60,12 +62,15 @@ async def reset(broker: socket.socket) -> BaseException:
     raise AssertionError("the reset was not seen")
 
 
-def test_a_write_to_a_connection_that_was_reset_is_a_kafka_error(
-    broker: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_to_a_connection_that_was_reset_is_a_kafka_error(broker: socket.socket) -> None:
     """Which aiokafka answers by connecting again; it has no answer to the RuntimeError of uvloop."""
-    monkeypatch.setattr(conn, "AIOKafkaConnection", conn.AIOKafkaConnection)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert type(runner.run(reset(broker))) is RuntimeError, "aiokafka or uvloop was mended: ours can go"
-        see_closed_connections()
-        assert type(runner.run(reset(broker))) is KafkaConnectionError
+        assert type(runner.run(reset(broker, AIOKafkaConnection))) is RuntimeError, "it was mended: ours can go"
+        assert type(runner.run(reset(broker, Connection))) is KafkaConnectionError
+
+
+def test_clients_connect_by_it() -> None:
+    """Every client takes the class from the module in which it is put."""
+    see_closed_connections()
+    assert conn.AIOKafkaConnection is Connection
+    assert "AIOKafkaConnection" in conn.create_conn.__code__.co_names

@@ -1,12 +1,15 @@
 """Redis's protocol, as far as the store speaks it (RESP2): commands to bytes, bytes to replies.
 
-Written by hand because it is the hot path: a guarded write of 1,000 keys is one buffer and one pass over its keys.
+Commands are written by hand because that is the hot path: a guarded write of 1,000 keys is one buffer and one pass over
+its keys. Replies are cut by hiredis.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
-CRLF = b"\r\n"
-_BULK, _ARRAY, _NUMBER, _ERROR = b"$*:-"
+from hiredis import Reader
+
+_NOT_WHOLE: Final = object()
 _IN_SCRIPT = "Error running script"
 
 
@@ -52,49 +55,12 @@ class Replies:
     """Cuts what comes over a line into replies; what is not whole waits for more."""
 
     def __init__(self) -> None:
-        self._rest = b""
-        self._begun: list[tuple[list[Reply], int]] = []
-        """Arrays that lack replies, the outermost first: what they have, and how many they will have."""
+        self._reader = Reader(protocolError=ValueError, replyError=ReplyError, notEnoughData=_NOT_WHOLE)
 
     def feed(self, data: bytes) -> list[Reply]:
-        """Return the replies that `data` makes whole. Raises ValueError where it is not RESP2."""
-        data = self._rest + data if self._rest else data
+        """Return the replies that `data` makes whole. Raises ValueError where it is not Redis's protocol."""
+        self._reader.feed(data)
         whole: list[Reply] = []
-        held, wanted = self._innermost(whole)
-        at, length, find = 0, len(data), data.find
-        while (end := find(CRLF, at)) >= 0:
-            kind, head, after = data[at], data[at + 1 : end], end + 2
-            if kind == _BULK:
-                size = int(head)
-                after = after if size < 0 else after + size + 2
-                if after > length:
-                    break
-                held.append(None if size < 0 else data[end + 2 : after - 2])
-            elif kind == _ARRAY and int(head) > 0:
-                held, wanted = [], int(head)
-                self._begun.append((held, wanted))
-            else:
-                held.append(_simple(kind, head))
-            at = after
-            while len(held) == wanted:
-                done, _ = self._begun.pop()
-                held, wanted = self._innermost(whole)
-                held.append(done)
-        self._rest = data[at:]
+        while (reply := self._reader.gets()) is not _NOT_WHOLE:
+            whole.append(reply)
         return whole
-
-    def _innermost(self, whole: list[Reply]) -> tuple[list[Reply], int]:
-        """Return what takes the next reply, and how many it takes; the whole ones are never enough."""
-        return self._begun[-1] if self._begun else (whole, -1)
-
-
-def _simple(kind: int, head: bytes) -> Reply:
-    if kind == _NUMBER:
-        return int(head)
-    if kind == _ERROR:
-        return ReplyError(head.decode(errors="replace"))
-    if kind == _ARRAY:
-        return [] if head == b"0" else None
-    if kind == ord("+"):
-        return head
-    raise ValueError(f"not a reply of Redis: {bytes([kind])!r}")

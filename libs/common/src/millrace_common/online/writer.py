@@ -160,6 +160,10 @@ class OnlineWriter:
 
     async def _tried(self, call: Callable[[], Awaitable[T]]) -> T:
         """Return what a call returns, at the latest try. What a retry takes is made when the first try has failed."""
+
+        async def again() -> T:
+            return await call()
+
         try:
             try:
                 return await call()
@@ -171,7 +175,7 @@ class OnlineWriter:
                 wait=wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.1),
                 retry=retry_if_exception(_is_transient),
                 reraise=True,
-            )(call)
+            )(again)
         except ReplyError as error:
             refusals.refuse_login(error)
             raise Unavailable(refusals.told(error)) from error
