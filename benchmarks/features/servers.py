@@ -16,7 +16,8 @@ from millrace_cli.settings import CliSettings
 
 PORTS = {**ports.EMBEDDED, "features": ports.SERVICES["features"]}
 _FIRST_COMPILER_ALONE = "-XX:TieredStopAtLevel=1"
-_APPEND_ONLY = "--appendonly"
+_NO_APPEND_ONLY_FILE = ("--appendonly", "no")
+"""What is said last holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,6 @@ def _at_full_speed(program: Program) -> Program:
     append-only file, as it is shipped: what it holds for any of those measured is made again from Kafka.
     """
     command = tuple(word for word in program.command if word != _FIRST_COMPILER_ALONE)
-    if _APPEND_ONLY in command:
-        at = command.index(_APPEND_ONLY)
-        command = (*command[:at], _APPEND_ONLY, "no", *command[at + 2 :])
+    if program.name == "redis":
+        command += _NO_APPEND_ONLY_FILE
     return dataclasses.replace(program, command=command)

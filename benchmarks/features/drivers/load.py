@@ -28,19 +28,18 @@ class Due:
 
 def prepared(to: AIOKafkaProducer, workload: Workload, rate: float) -> list[Due]:
     """Return what each partition gets in each tick, by time: packed before the load begins, which shares its core."""
-    due: list[Due] = []
-    open_batches: dict[int, BatchBuilder] = {}
-    ends, number = TICK_SECONDS, 0
-    for load in loads(workload, PARTITIONS):
-        for key, value, partition in zip(load.keys, load.values, load.partitions.tolist(), strict=True):
-            if number >= ends * rate:
-                due += [Due(ends, at, batch) for at, batch in open_batches.items()]
-                open_batches = {}
-                ends += TICK_SECONDS
-            batch = open_batches.get(partition) or open_batches.setdefault(partition, to.create_batch())
-            assert batch.append(key=key, value=value, timestamp=None) is not None, "a tick is more than a batch"
-            number += 1
-    return due + [Due(ends, at, batch) for at, batch in open_batches.items()]
+    batches: dict[tuple[int, int], BatchBuilder] = {}
+    events = (
+        event
+        for load in loads(workload, PARTITIONS)
+        for event in zip(load.keys, load.values, load.partitions.tolist(), strict=True)
+    )
+    for number, (key, value, partition) in enumerate(events):
+        place = int(number / (rate * TICK_SECONDS)), partition
+        if place not in batches:
+            batches[place] = to.create_batch()
+        assert batches[place].append(key=key, value=value, timestamp=None) is not None, "a tick is more than a batch"
+    return [Due((tick + 1) * TICK_SECONDS, partition, batch) for (tick, partition), batch in batches.items()]
 
 
 async def play(to: AIOKafkaProducer, topic: str, due: list[Due]) -> float:
