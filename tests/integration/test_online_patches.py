@@ -44,6 +44,18 @@ async def test_a_patch_changes_its_ranges_and_nothing_else(store: Store) -> None
         assert await writer.load(SLOT, [KEY]) == [changed(base, 9, *ranges)]
 
 
+async def test_a_patch_may_lengthen_a_value(store: Store) -> None:
+    """A range that begins where the value ends goes on from there."""
+    base = value(5) + bytes(64)
+    longer = (len(base), b"and more")
+    async with store as port:
+        writer = port.writer()
+        await writer.take(SLOT)
+        await writer.write(SLOT, {KEY: base}, Cursor(6, {}))
+        await writer.write(SLOT, {KEY: patch(base, 9, longer)}, Cursor(10, {}))
+        assert await writer.load(SLOT, [KEY]) == [changed(base, 9, longer)]
+
+
 async def test_a_patch_that_is_there_already_changes_nothing(store: Store) -> None:
     """A call may be repeated when its answer got lost, also after its value has gone on."""
     base = value(5) + bytes(64)

@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import replace
+from statistics import median_low
 
 import pytest
 from tests.fakes.customs import Swing
@@ -15,7 +16,8 @@ from millrace.custom import import_path
 from millrace.spec import Const, FeatureSpec, FieldRef
 from millrace_engine.entity import EntityPlan, compile_entity
 from millrace_engine.groups import Unreadable, compile_group
-from millrace_engine.layout import IDS_MAX, RING
+from millrace_engine.layout import HOT_ENTRIES, IDS_MAX, RING
+from millrace_engine.values import header_of
 
 GROUP = compile_group(CARD_SPEND, PAYMENT)
 
@@ -146,6 +148,28 @@ def test_a_reading_says_whether_it_is_exact() -> None:
     """Up to 64 events are held as they came; what left them is known to a tile."""
     few, many = (stepped(card(), *(i / 100 for i in range(n))) for n in (RING, RING + 1))
     assert [GROUP.read(value_of(driven), SECOND).exact for driven in (few, many)] == [True, False]
+
+
+@pytest.mark.parametrize("n", [RING // 2, 2 * RING])
+def test_an_event_of_a_busy_entity_is_stored_by_what_it_changes(n: int) -> None:
+    """Header, touched tiles, new entry and id: now and then, where something has no room left, all of it anew."""
+    driven = stepped(card(), *(i / 100 for i in range(n)))
+    stored_bytes = sum(len(record or b"") for record in driven.store["a"])
+    sizes = []
+    for i in range(9):
+        driven.step([paid((n + i) / 100, f"next{i}")])
+        sizes.append(driven.written_bytes)
+    assert median_low(sizes) < stored_bytes / 4
+
+
+def test_what_left_a_ring_is_given_up_when_its_block_is_full() -> None:
+    """A busy entity's record grows to a bound and begins again, however long it lives."""
+    driven, entries = stepped(card(), *(i / 100 for i in range(RING + 1))), []
+    for i in range(4 * RING):
+        driven.step([paid(1 + i / 100, f"next{i}")])
+        entries.append((header_of(value_of(driven)).tile_cells - GROUP.sizes.tiles) // GROUP.sizes.entry)
+    assert (min(entries), max(entries)) == (1, HOT_ENTRIES - RING)
+    assert entries.count(1) >= 3
 
 
 def test_an_unknown_entity_reads_like_the_first_row_of_a_known_one() -> None:

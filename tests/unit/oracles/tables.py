@@ -30,6 +30,8 @@ class Driven:
     plan: EntityPlan
     store: dict[str, list[bytes | None]] = field(default_factory=dict)
     offset: int = 0
+    written_bytes: int = 0
+    """By the last step."""
     table: EntityTable = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,12 +68,13 @@ class Driven:
 
     def _store(self) -> None:
         """Write what has changed, as patches of what the store holds."""
-        slots = self.table.dirty()
+        slots, self.written_bytes = self.table.dirty(), 0
         for slot, whole, changes in zip(slots, self.table.encoded(slots), self.table.changes(slots), strict=True):
             before = self.store.get(self.table.name(slot), [None] * len(whole))
             stored = [patched(old, change) for old, change in zip(before, changes, strict=True)]
             assert stored == whole, "patches come to something else than whole records"
             self.store[self.table.name(slot)] = stored
+            self.written_bytes += sum(len(change or b"") for change in changes)
         self.table.clean()
 
     def _load(self, batch: Sequence[Logged]) -> None:
@@ -118,10 +121,11 @@ def patched(old: bytes | None, change: bytes | None) -> bytes | None:
     new, at = bytearray(old), 32
     for _ in range(int.from_bytes(change[24:32], "little")):
         length, place = int.from_bytes(change[at : at + 4], "little"), int.from_bytes(change[at + 4 : at + 8], "little")
+        assert place <= len(new), "a patch leaves a hole"
         new[place : place + length] = change[at + 8 : at + 8 + length]
         at += 8 + length
     assert at == len(change)
-    assert len(new) == len(old)
+    assert len(new) >= len(old)
     return bytes(new)
 
 

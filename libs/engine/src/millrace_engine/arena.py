@@ -13,9 +13,9 @@ NO_BLOCK = -1
 OFFSET, APPENDED_US, DIRTY, STORED, STORED_US, BLOCKS = range(6)
 """Columns of a slot: the source offset it stands at, when that was appended, whether it has changed since it was
 stored, offset and append time of when it was; from BLOCKS on, for each group and event type, where its block lies, of
-which class it is, and since when it differs from what is stored (of a group: the time of the first event that went into
-a tile; of a type: the number of ids there)."""
-PLACE_COLUMNS = 3
+which class it is, since when it differs from what is stored (of a group: the time of the first event that went into a
+tile; of a type: the number of ids there), and from which of its cells on the ring of a group does."""
+PLACE_COLUMNS = 4
 ALL_DIFFERS = NEVER_US
 """Since when: nothing of the block is stored as it lies."""
 
@@ -51,6 +51,7 @@ def _slots(layout: Layout, n: int) -> Table:
     slots = np.full((n, BLOCKS + PLACE_COLUMNS * len(layout.first_class)), NO_BLOCK, dtype=np.int64)
     slots[:, APPENDED_US : DIRTY + 1] = 0
     slots[:, BLOCKS + 2 :: PLACE_COLUMNS] = ALL_DIFFERS
+    slots[:, BLOCKS + 3 :: PLACE_COLUMNS] = 0
     return slots
 
 
@@ -96,6 +97,18 @@ def differs_since(arena: Arena, slot: int, place: int) -> int:
 def set_differs_since(arena: Arena, slot: int, place: int, since: int) -> None:
     """Note since when a block differs from what is stored."""
     arena.slots[slot, BLOCKS + PLACE_COLUMNS * place + 2] = since
+
+
+@leaf
+def ring_since(arena: Arena, slot: int, group: int) -> int:
+    """Return the cell of a group's block from which on its ring differs from what is stored."""
+    return arena.slots[slot, BLOCKS + PLACE_COLUMNS * group + 3]
+
+
+@leaf
+def set_ring_since(arena: Arena, slot: int, group: int, cell: int) -> None:
+    """Note from which cell of a group's block on its ring differs from what is stored."""
+    arena.slots[slot, BLOCKS + PLACE_COLUMNS * group + 3] = cell
 
 
 @leaf

@@ -14,6 +14,7 @@ from millrace_engine.expressions import compile_scalar
 from millrace_engine.layout import (
     ALL_TILE_CELLS,
     HEADER_CELLS,
+    HOT_ENTRIES,
     RING,
     VECTOR_CELLS,
     Columns,
@@ -161,7 +162,9 @@ class Group:
         """Raise Unreadable unless the kernels may walk a value."""
         sizes = self.sizes
         cells = sizes.fixed + header.tile_cells + header.events * sizes.entry
-        if len(value) != 8 * cells or header.tile_cells not in (0, sizes.tiles):
+        left, odd = divmod(header.tile_cells - sizes.tiles, sizes.entry)
+        is_whole = header.tile_cells == 0 or (left >= 0 and odd == 0 and left + header.events <= HOT_ENTRIES)
+        if len(value) != 8 * cells or not is_whole:
             raise Unreadable("a feature value is cut short")
 
 

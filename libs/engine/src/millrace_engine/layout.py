@@ -23,6 +23,9 @@ HEADER_CELLS = 8
 IDS_MAX = 1_024
 NEVER_US = -(1 << 62)
 ALWAYS_US = 1 << 62
+HOT_ENTRIES = 2 * RING + 1
+"""Entries that a block with tiles has room for. Its ring moves on through it, so that a patch of what is stored holds
+the new entries alone, and back when it comes to the end; those that left lie before it until then."""
 RING_CAPACITIES = (4, 16, RING + 1)
 IDS_CAPACITIES = (4, 8, 16, 32, 64, 128, 256, 512, IDS_MAX)
 HOT = len(RING_CAPACITIES)
@@ -203,7 +206,7 @@ def _blocks(groups: Table, kinds: int) -> tuple[Table, Int64s]:
         first.append(len(rows))
         base, entry = HEADER_CELLS + group[VECTOR_CELLS], 2 + group[COLUMNS]
         rows += [(base + capacity * entry, capacity) for capacity in RING_CAPACITIES]
-        rows.append((base + group[ALL_TILE_CELLS] + RING_CAPACITIES[-1] * entry, RING_CAPACITIES[-1]))
+        rows.append((base + group[ALL_TILE_CELLS] + HOT_ENTRIES * entry, RING_CAPACITIES[-1]))
     for _ in range(kinds):
         first.append(len(rows))
         rows += [(3 + 2 * capacity, capacity) for capacity in IDS_CAPACITIES]

@@ -18,6 +18,7 @@ from millrace_engine.arena import (
     block_of,
     class_of,
     differs_since,
+    ring_since,
     set_differs_since,
 )
 from millrace_engine.jit import bare, leaf
@@ -28,7 +29,6 @@ from millrace_engine.layout import (
     FIRST_CELL,
     FIRST_WINDOW,
     HEADER_CELLS,
-    RING,
     TILE_CELLS,
     TILE_US,
     TILES,
@@ -43,9 +43,9 @@ from millrace_engine.records import (
     Stored,
     group_cells,
     ids_cells,
+    mark_group_stored,
     seal_group,
     seal_ids,
-    since_stored,
 )
 from millrace_engine.rings import place_of
 from millrace_engine.sketches import Cells, lay
@@ -98,9 +98,10 @@ def mark_stored(layout: Layout, arena: Arena) -> None:
         arena.slots[slot, STORED_US] = arena.slots[slot, APPENDED_US]
         for place in range(groups + len(layout.kinds)):
             at = block_of(arena, slot, place)
-            if at != NO_BLOCK:
-                since = since_stored(arena.cells.ints, at) if place < groups else arena.cells.ints[at + 2]
-                set_differs_since(arena, slot, place, since)
+            if at != NO_BLOCK and place < groups:
+                mark_group_stored(layout, arena, slot, place)
+            elif at != NO_BLOCK:
+                set_differs_since(arena, slot, place, arena.cells.ints[at + 2])
     arena.changed[0] = 0
 
 
@@ -194,20 +195,18 @@ def _sealed_group(layout: Layout, arena: Arena, of: tuple[int, int], all_: bool,
         return 0
     seal_group(layout, arena, slot, group, scratch)
     place, ints = place_of(layout, arena, slot, group), arena.cells.ints
-    since = differs_since(arena, slot, group)
-    if all_ or ints[place.at + 7] == 0 or place.n != RING or since == ALL_DIFFERS or not _is_known(arena, slot):
-        lay(ints[place.at : place.at + whole], out)
-        return whole
+    since, ring = differs_since(arena, slot, group), ring_since(arena, slot, group)
+    may = whole >= WORTH_CELLS and place.n > 0 and since != ALL_DIFFERS and _is_known(arena, slot)
+    start = HEADER_CELLS + layout.groups[group, VECTOR_CELLS]
     newest = ints[place.ring] if since != ALWAYS_US else since
-    if HEAD_CELLS + _touched(layout, group, since, newest) + whole - ints[place.at + 7] >= whole:
+    if all_ or not may or HEAD_CELLS + start + _touched(layout, group, since, newest) + whole - ring >= whole:
         lay(ints[place.at : place.at + whole], out)
         return whole
     _head(arena, slot, layout.groups[group, WORD], out)
-    start = HEADER_CELLS + layout.groups[group, VECTOR_CELLS]
     to = _range(out, HEAD_CELLS, 0, ints[place.at : place.at + start])
     for w in range(layout.groups[group, FIRST_WINDOW], layout.groups[group, END_WINDOW]):
         to = _changed_tiles(layout, ints[place.at :], (w, start, since, newest), out, to)
-    return _range(out, to, place.ring - place.at, ints[place.ring : place.at + whole])
+    return _range(out, to, ring, ints[place.at + ring : place.at + whole]) if ring < whole else to
 
 
 @leaf

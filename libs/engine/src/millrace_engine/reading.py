@@ -16,6 +16,7 @@ from millrace_engine.layout import (
     FIRST_COLUMN,
     FIRST_FEATURE,
     HEADER_CELLS,
+    HOT_ENTRIES,
     VECTOR_CELLS,
     WORD,
     Float64s,
@@ -107,9 +108,11 @@ def _status(layout: Layout, values: Int64s, one: Asked, size: int) -> int:
         return FOREIGN
     tiles, entries = values[at + 7], values[at + 2] >> 32 & 0xFFFFFFFF
     head = HEADER_CELLS + layout.groups[one.group, VECTOR_CELLS]
-    if tiles != 0 and tiles != layout.groups[one.group, ALL_TILE_CELLS]:
+    stride = 2 + layout.groups[one.group, COLUMNS]
+    left = tiles - layout.groups[one.group, ALL_TILE_CELLS]
+    if tiles != 0 and (left < 0 or left % stride != 0 or left // stride + entries > HOT_ENTRIES):
         return CUT
-    if size != 8 * (head + tiles + entries * (2 + layout.groups[one.group, COLUMNS])):
+    if size != 8 * (head + tiles + entries * stride):
         return CUT
     return STALE if one.at_us < values[at + 6] else FRESH
 

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from millrace_engine import ids
 from millrace_engine.arena import (
-    ALL_DIFFERS,
     APPENDED_US,
     NO_BLOCK,
     OFFSET,
@@ -18,6 +17,7 @@ from millrace_engine.arena import (
     class_of,
     is_full,
     set_differs_since,
+    set_ring_since,
     take,
 )
 from millrace_engine.jit import bare, leaf
@@ -30,7 +30,6 @@ from millrace_engine.layout import (
     KIND,
     LATENESS_US,
     NEVER_US,
-    RING,
     RING_CAPACITIES,
     VECTOR_CELLS,
     WORD,
@@ -160,10 +159,11 @@ def _load_group(layout: Layout, arena: Arena, slot: int, group: int, record: Int
     at = take(layout, arena, slot, group, layout.first_class[group] + class_)
     lay(record, arena.cells.ints[at:])
     set_length(layout, arena.cells, at, n)
-    set_differs_since(arena, slot, group, since_stored(arena.cells.ints, at))
+    mark_group_stored(layout, arena, slot, group)
 
 
 @leaf
-def since_stored(ints: Int64s, at: int) -> int:
-    """Return since when a stored value differs: one with tiles and a full ring keeps its length, others do not."""
-    return ALWAYS_US if ints[at + 7] > 0 and ints[at + 2] >> 32 == RING else ALL_DIFFERS
+def mark_group_stored(layout: Layout, arena: Arena, slot: int, group: int) -> None:
+    """Take a group's tiles and its ring, up to the end, as stored."""
+    set_differs_since(arena, slot, group, ALWAYS_US)
+    set_ring_since(arena, slot, group, group_cells(layout, arena, slot, group))

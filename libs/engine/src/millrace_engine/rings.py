@@ -10,13 +10,16 @@ from millrace_engine.arena import (
     class_of,
     differs_since,
     give_back,
+    ring_since,
     set_differs_since,
+    set_ring_since,
     take,
 )
 from millrace_engine.jit import bare, leaf
 from millrace_engine.layout import (
     ALL_TILE_CELLS,
     CAPACITY,
+    CELLS,
     COLUMNS,
     END_FEATURE,
     END_WINDOW,
@@ -84,6 +87,7 @@ def enter(
     for column in range(place.stride - 2):
         cells.reals[entry + 2 + column] = arguments[first + column]
     set_length(layout, cells, place.at, place.n + 1)
+    _note_entry(arena, slot, group, place, entry)
     if place.n == RING:
         _overflow(layout, arena, slot, group, event[2])
     _trim(layout, arena, slot, group, event[2])
@@ -101,9 +105,30 @@ def _roomy(layout: Layout, arena: Arena, slot: int, group: int) -> Place:
     place = place_of(layout, arena, slot, group)
     held = class_of(arena, slot, group)
     if place.n < layout.blocks[held, CAPACITY]:
-        return place
+        if place.ring + (place.n + 1) * place.stride > place.at + layout.blocks[held, CELLS]:
+            _move_back(layout, arena, slot, group)
+        return place_of(layout, arena, slot, group)
     _move(layout, arena, slot, group, held + 1)
     return place_of(layout, arena, slot, group)
+
+
+@leaf
+def _note_entry(arena: Arena, slot: int, group: int, place: Place, entry: int) -> None:
+    """Note what an entry changes: the ring from there on, and all where it may be older than what lies in tiles."""
+    set_ring_since(arena, slot, group, min(ring_since(arena, slot, group), entry - place.at))
+    if entry == place.ring and arena.cells.ints[place.at + 7] > 0:
+        set_differs_since(arena, slot, group, ALL_DIFFERS)
+
+
+@leaf
+def _move_back(layout: Layout, arena: Arena, slot: int, group: int) -> None:
+    """Move a ring that has come to the end of its block back to where its tiles end."""
+    place, ints = place_of(layout, arena, slot, group), arena.cells.ints
+    first = place.ring - ints[place.at + 7] + layout.groups[group, ALL_TILE_CELLS]
+    for i in range(place.n * place.stride):
+        ints[first + i] = ints[place.ring + i]
+    ints[place.at + 7] = layout.groups[group, ALL_TILE_CELLS]
+    set_differs_since(arena, slot, group, ALL_DIFFERS)
 
 
 @bare
@@ -143,7 +168,7 @@ def _overflow(layout: Layout, arena: Arena, slot: int, group: int, newest_us: in
             _into_tile(layout, arena.cells, Asked(group, place.at, 0, False), w, place.ring)
             since = differs_since(arena, slot, group)
             set_differs_since(arena, slot, group, min(since, time_us))
-    drop(layout, arena.cells, place, 0, 1)
+    _drop_oldest(layout, arena, slot, group, 1)
 
 
 @leaf
@@ -173,6 +198,18 @@ def drop(layout: Layout, cells: Cells, place: Place, first: int, end: int) -> No
 
 
 @leaf
+def _drop_oldest(layout: Layout, arena: Arena, slot: int, group: int, n: int) -> None:
+    """Take the oldest entries out of a ring: beside tiles it moves on, else the others move up."""
+    place = place_of(layout, arena, slot, group)
+    if arena.cells.ints[place.at + 7] > 0:
+        arena.cells.ints[place.at + 7] += n * place.stride
+        set_length(layout, arena.cells, place.at, place.n - n)
+    else:
+        drop(layout, arena.cells, place, 0, n)
+        set_differs_since(arena, slot, group, ALL_DIFFERS)
+
+
+@leaf
 def _trim(layout: Layout, arena: Arena, slot: int, group: int, newest_us: int) -> None:
     """Forget the entries that no window of a later row can see."""
     reach_us = layout.groups[group, REACH_US]
@@ -184,7 +221,7 @@ def _trim(layout: Layout, arena: Arena, slot: int, group: int, newest_us: int) -
     while gone < place.n and arena.cells.ints[place.ring + gone * place.stride] < oldest_us:
         gone += 1
     if gone > 0:
-        drop(layout, arena.cells, place, 0, gone)
+        _drop_oldest(layout, arena, slot, group, gone)
 
 
 @bare

@@ -1,8 +1,9 @@
 """The header of a value in the online store, and its finalised vector.
 
-Little-endian cells of 8 bytes: header, float32 vector, tiles, ring (time, id digest, columns of each entry). Bytes 4 to
-8 say which state it belongs to (`set`), bytes 8 to 16 the source offset it stands at: the store's guarded write
-compares these two and nothing else. `write_time` is the append time of the record that the value stands at, not a
+Little-endian cells of 8 bytes: header, float32 vector, tiles, entries that left the ring, ring (time, id digest,
+columns of each entry). While every event that counts is in the ring there are no tiles, and nothing lies before it.
+Bytes 4 to 8 say which state it belongs to (`set`), bytes 8 to 16 the source offset it stands at: the store's guarded
+write compares these two and nothing else. `write_time` is the append time of the record that the value stands at, not a
 clock's, so that the same offset gives the same bytes.
 """
 
@@ -44,7 +45,7 @@ class Header(NamedTuple):
     exact_from_us: int
     """Before this the past has been cut: the value can no longer say what it was."""
     tile_cells: int
-    """0: every event that counts is held as it came."""
+    """What lies before the ring: tiles, then entries that left it. 0: every event that counts is held as it came."""
 
 
 def word(magic: int, flags: int, set_: bytes) -> bytes:
