@@ -10,6 +10,7 @@ import msgspec
 from millrace_common.errors import Unavailable
 from millrace_common.keys import partition_of
 from millrace_common.online import refusals
+from millrace_common.online.awake import Awake
 from millrace_common.online.line import Lost, Target
 from millrace_common.online.nodes import Call, Nodes
 from millrace_common.online.resp import Reply, ReplyError, command, text_command
@@ -39,6 +40,7 @@ class OnlineReader:
         self._nodes = nodes
         self._partitions = 0
         self._standings = Standings()
+        self._awake = Awake()
 
     @classmethod
     @asynccontextmanager
@@ -69,7 +71,7 @@ class OnlineReader:
         if not partitions:
             return [NOTHING] * len(wanted)
         slots = _by_slot(wanted, partitions)
-        replies = await self._nodes.ask([asked.call() for asked in slots])
+        replies = await self._awake.until(self._nodes.ask([asked.call() for asked in slots]))
         held = [NOTHING] * len(wanted)
         for asked, reply in zip(slots, replies, strict=True):
             values = _values(reply)
