@@ -64,6 +64,8 @@ class FaustReader:
         self._settled: dict[TopicPartition, int] = {}
         self._consumer: Consumer | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._idle = asyncio.Event()
+        """Set when nothing waits of a partition any more."""
         self._leaving = False
 
     async def run(self) -> None:
@@ -133,6 +135,8 @@ class FaustReader:
                     records = len(messages[0].raws)
                     while waiting and (records := records + len(waiting[0].raws)) <= self.options.batch_records_max:
                         messages.append(waiting.popleft())
+                    if not waiting:
+                        self._idle.set()
                     await self._work(at, messages)
         finally:
             del self._workers[at]
@@ -218,6 +222,14 @@ class FaustReader:
             raise Fenced(f"partitions have another owner: they could not be committed at {settled}")
 
     # --- what the transport asks -------------------------------------------------------------------------------------
+    async def until_wanted(self, seconds_max: float) -> None:
+        """Wait while something waits of every partition: what was fetched now would wait too, in smaller pieces."""
+        if self._lanes and all(self._waiting[at] for at in self._lanes):
+            self._idle.clear()
+            with suppress(TimeoutError):  # Faust looks from time to time whether it is to stop
+                async with asyncio.timeout(seconds_max):
+                    await self._idle.wait()
+
     async def release(self) -> None:
         """Let what is in flight be settled, then forget the partitions."""
         lanes = list(self._lanes.values())

@@ -28,6 +28,10 @@ class Reader(Protocol):
     options: KafkaOptions
     service: Service
 
+    async def until_wanted(self, seconds_max: float) -> None:
+        """Wait while something waits of every partition: what was fetched now would wait too, in smaller pieces."""
+        ...
+
     async def release(self) -> None:
         """Let what is in flight be settled, then forget the partitions."""
         ...
@@ -94,6 +98,7 @@ class Consumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """Yield what was fetched, at most a batch of one partition at a time."""
+        await self.reader.until_wanted(timeout)
         records, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
