@@ -226,22 +226,23 @@ class GroupReader:
         return np.array([[one for group in self.groups for one in group.arguments(fields)] for fields in currents])
 
     def _answers(self, numbers: Sequence[float], facts: Sequence[Sequence[int]]) -> list[GroupValues | Unreadable]:
-        values = iter(
-            [None if x != x else int(x) if whole else x for x, whole in zip(numbers, self.wholes, strict=True)]
-        )
-        return [
-            _answer(dict(zip(names, values, strict=False)), topics, of_group)
-            for names, topics, of_group in zip(self.names, self.topics, facts, strict=True)
-        ]
-
-
-def _answer(values: dict[str, Scalar], topics: tuple[str, str], facts: Sequence[int]) -> GroupValues | Unreadable:
-    status, age_ms, copied, partition, offset, tile_cells = facts
-    if status == NOTHING_STORED:
-        return GroupValues(values, "missing", None, None)
-    if status >= FOREIGN:
-        return Unreadable(_WHY[status])
-    return GroupValues(values, _STATUSES[status], age_ms, (topics[copied], partition, offset), tile_cells == 0)
+        """Return what is answered of one entity, group by group. To say `strict` takes a quarter of all this."""
+        values = [None if x != x else int(x) if whole else x for x, whole in zip(numbers, self.wholes)]  # noqa: B905
+        found: list[GroupValues | Unreadable] = []
+        first = 0
+        for names, topics, of_group in zip(self.names, self.topics, facts):  # noqa: B905
+            status, age_ms, copied, partition, offset, tile_cells = of_group
+            end = first + len(names)
+            named: dict[str, Scalar] = dict(zip(names, values[first:end]))  # noqa: B905
+            first = end
+            if status < NOTHING_STORED:
+                source = topics[copied], partition, offset
+                found.append(GroupValues(named, _STATUSES[status], age_ms, source, tile_cells == 0))
+            elif status < FOREIGN:
+                found.append(GroupValues(named, "missing", None, None))
+            else:
+                found.append(Unreadable(_WHY[status]))
+        return found
 
 
 def number(value: Scalar) -> float:
