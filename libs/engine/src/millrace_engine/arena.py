@@ -51,7 +51,6 @@ def _slots(layout: Layout, n: int) -> Table:
     slots = np.full((n, BLOCKS + PLACE_COLUMNS * len(layout.first_class)), NO_BLOCK, dtype=np.int64)
     slots[:, APPENDED_US : DIRTY + 1] = 0
     slots[:, BLOCKS + 2 :: PLACE_COLUMNS] = ALL_DIFFERS
-    slots[:, BLOCKS + 3 :: PLACE_COLUMNS] = 0
     return slots
 
 
@@ -101,7 +100,7 @@ def set_differs_since(arena: Arena, slot: int, place: int, since: int) -> None:
 
 @leaf
 def ring_since(arena: Arena, slot: int, group: int) -> int:
-    """Return the cell of a group's block from which on its ring differs from what is stored."""
+    """Return the cell of a group's block from which on its ring differs from what is stored, where not all differs."""
     return arena.slots[slot, BLOCKS + PLACE_COLUMNS * group + 3]
 
 

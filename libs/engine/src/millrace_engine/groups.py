@@ -14,12 +14,12 @@ from millrace_engine.expressions import compile_scalar
 from millrace_engine.layout import (
     ALL_TILE_CELLS,
     HEADER_CELLS,
-    HOT_ENTRIES,
     RING,
     VECTOR_CELLS,
     Columns,
     Float64s,
     Int64s,
+    is_whole,
     layout_of,
 )
 from millrace_engine.partials import CELLS_MAX, CODES
@@ -161,10 +161,8 @@ class Group:
     def refuse_cut(self, value: bytes, header: Header) -> None:
         """Raise Unreadable unless the kernels may walk a value."""
         sizes = self.sizes
-        cells = sizes.fixed + header.tile_cells + header.events * sizes.entry
-        left, odd = divmod(header.tile_cells - sizes.tiles, sizes.entry)
-        is_whole = header.tile_cells == 0 or (left >= 0 and odd == 0 and left + header.events <= HOT_ENTRIES)
-        if len(value) != 8 * cells or not is_whole:
+        said = sizes.fixed, sizes.tiles, sizes.entry
+        if len(value) % 8 or not is_whole(len(value) // 8, header.tile_cells, header.events, said):
             raise Unreadable("a feature value is cut short")
 
 

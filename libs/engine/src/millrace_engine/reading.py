@@ -16,12 +16,12 @@ from millrace_engine.layout import (
     FIRST_COLUMN,
     FIRST_FEATURE,
     HEADER_CELLS,
-    HOT_ENTRIES,
     VECTOR_CELLS,
     WORD,
     Float64s,
     Int64s,
     Layout,
+    is_whole,
 )
 from millrace_engine.partials import CELLS_MAX, FEATURE_COLUMNS
 from millrace_engine.sketches import Cells, cells_like
@@ -106,13 +106,10 @@ def _status(layout: Layout, values: Int64s, one: Asked, size: int) -> int:
         return NOTHING_STORED
     if size < 8 * HEADER_CELLS or values[at] & 0xFFFF != _FORMAT:
         return FOREIGN
-    tiles, entries = values[at + 7], values[at + 2] >> 32 & 0xFFFFFFFF
+    before, entries = values[at + 7], values[at + 2] >> 32 & 0xFFFFFFFF
     head = HEADER_CELLS + layout.groups[one.group, VECTOR_CELLS]
-    stride = 2 + layout.groups[one.group, COLUMNS]
-    left = tiles - layout.groups[one.group, ALL_TILE_CELLS]
-    if tiles != 0 and (left < 0 or left % stride != 0 or left // stride + entries > HOT_ENTRIES):
-        return CUT
-    if size != 8 * (head + tiles + entries * stride):
+    sizes = head, layout.groups[one.group, ALL_TILE_CELLS], 2 + layout.groups[one.group, COLUMNS]
+    if not is_whole(size // 8, before, entries, sizes):
         return CUT
     return STALE if one.at_us < values[at + 6] else FRESH
 

@@ -95,7 +95,7 @@ def enter(
 
 @leaf
 def _roomy(layout: Layout, arena: Arena, slot: int, group: int) -> Place:
-    """Return a ring that takes another entry: this one, or a larger one."""
+    """Return a ring that takes another entry: this one, moved back in its block where need be, or a larger one."""
     class_ = layout.first_class[group]
     if block_of(arena, slot, group) == NO_BLOCK:
         at = take(layout, arena, slot, group, class_)
@@ -104,11 +104,12 @@ def _roomy(layout: Layout, arena: Arena, slot: int, group: int) -> Place:
         set_length(layout, arena.cells, at, 0)
     place = place_of(layout, arena, slot, group)
     held = class_of(arena, slot, group)
-    if place.n < layout.blocks[held, CAPACITY]:
-        if place.ring + (place.n + 1) * place.stride > place.at + layout.blocks[held, CELLS]:
-            _move_back(layout, arena, slot, group)
-        return place_of(layout, arena, slot, group)
-    _move(layout, arena, slot, group, held + 1)
+    if place.n == layout.blocks[held, CAPACITY]:
+        _move(layout, arena, slot, group, held + 1)
+    elif place.ring + (place.n + 1) * place.stride > place.at + layout.blocks[held, CELLS]:
+        _move_back(layout, arena, slot, group)
+    else:
+        return place
     return place_of(layout, arena, slot, group)
 
 
@@ -168,7 +169,7 @@ def _overflow(layout: Layout, arena: Arena, slot: int, group: int, newest_us: in
             _into_tile(layout, arena.cells, Asked(group, place.at, 0, False), w, place.ring)
             since = differs_since(arena, slot, group)
             set_differs_since(arena, slot, group, min(since, time_us))
-    _drop_oldest(layout, arena, slot, group, 1)
+    _drop_oldest(layout, arena, (slot, group), place, 1)
 
 
 @leaf
@@ -198,15 +199,14 @@ def drop(layout: Layout, cells: Cells, place: Place, first: int, end: int) -> No
 
 
 @leaf
-def _drop_oldest(layout: Layout, arena: Arena, slot: int, group: int, n: int) -> None:
+def _drop_oldest(layout: Layout, arena: Arena, where: tuple[int, int], place: Place, n: int) -> None:
     """Take the oldest entries out of a ring: beside tiles it moves on, else the others move up."""
-    place = place_of(layout, arena, slot, group)
     if arena.cells.ints[place.at + 7] > 0:
         arena.cells.ints[place.at + 7] += n * place.stride
         set_length(layout, arena.cells, place.at, place.n - n)
     else:
         drop(layout, arena.cells, place, 0, n)
-        set_differs_since(arena, slot, group, ALL_DIFFERS)
+        set_differs_since(arena, where[0], where[1], ALL_DIFFERS)
 
 
 @leaf
@@ -221,7 +221,7 @@ def _trim(layout: Layout, arena: Arena, slot: int, group: int, newest_us: int) -
     while gone < place.n and arena.cells.ints[place.ring + gone * place.stride] < oldest_us:
         gone += 1
     if gone > 0:
-        _drop_oldest(layout, arena, slot, group, gone)
+        _drop_oldest(layout, arena, (slot, group), place, gone)
 
 
 @bare

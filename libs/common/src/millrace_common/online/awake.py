@@ -23,7 +23,7 @@ class Awake:
         self._is_kept = False
 
     async def until(self, answer: Awaitable[T]) -> T:
-        """Return what `answer` gives."""
+        """Return what `answer` gives. One that is not asked for yet (a line opens, or it is a cluster's) may sleep."""
         if isinstance(answer, asyncio.Future) and not self._is_kept:
             self._is_kept = True
             try:
