@@ -19,42 +19,48 @@ return redis.call('MGET', unpack(KEYS, 2))
 # values. Bytes 4-8 of a value name its set of groups, bytes 8-16 its source offset: within a set only newer offsets
 # overwrite. Repeating a call changes nothing. All values of a call expire at one moment; the cursor record never does.
 # A patch (first byte 0xD1) changes ranges of the value whose source offset its bytes 16-24 name, and of no other.
+# Numbers go to commands as text, made once: Redis prints each that a script hands it with seventeen digits.
 WRITE = b"""
+local call, sub, byte, unpacked = redis.call, string.sub, string.byte, struct.unpack
+local texts = {}
+local function text(number)
+  if not texts[number] then texts[number] = string.format('%d', number) end
+  return texts[number]
+end
 local function patch(key, new)
   local at = 33
-  for _ = 1, (struct.unpack('<i8', new, 25)) do
-    local length, place = struct.unpack('<I4I4', new, at)
-    redis.call('SETRANGE', key, place, string.sub(new, at + 8, at + 7 + length))
+  for _ = 1, (unpacked('<i8', new, 25)) do
+    local length, place = unpacked('<I4I4', new, at)
+    call('SETRANGE', key, text(place), sub(new, at + 8, at + 7 + length))
     at = at + 8 + length
   end
 end
-local held = redis.call('GET', KEYS[1]) or ''
+local held = call('GET', KEYS[1]) or ''
 if held == ARGV[2] then return 1 end
 if held ~= ARGV[1] then return 0 end
 local until_ms = false
 if ARGV[3] ~= '' then
-  local now = redis.call('TIME')
+  local now = call('TIME')
   until_ms = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[3])
 end
 for i = 2, #KEYS do
   local new = ARGV[i + 2]
-  local old = redis.call('GETRANGE', KEYS[i], 4, 15)
-  if string.byte(new, 1) == 0xD1 then
-    if old ~= string.sub(new, 5, 16) then
-      if old ~= string.sub(new, 5, 8) .. string.sub(new, 17, 24) then return 0 end
+  local old = call('GETRANGE', KEYS[i], '4', '15')
+  if byte(new, 1) == 0xD1 then
+    if old ~= sub(new, 5, 16) then
+      if old ~= sub(new, 5, 8) .. sub(new, 17, 24) then return 0 end
       patch(KEYS[i], new)
-      if until_ms then redis.call('PEXPIREAT', KEYS[i], until_ms) end
+      if until_ms then call('PEXPIREAT', KEYS[i], until_ms) end
     end
-  elseif #old < 12 or string.sub(old, 1, 4) ~= string.sub(new, 5, 8)
-     or struct.unpack('<i8', new, 9) > struct.unpack('<i8', old, 5) then
+  elseif #old < 12 or sub(old, 1, 4) ~= sub(new, 5, 8) or unpacked('<i8', new, 9) > unpacked('<i8', old, 5) then
     if until_ms then
-      redis.call('SET', KEYS[i], new, 'PXAT', until_ms)
+      call('SET', KEYS[i], new, 'PXAT', until_ms)
     else
-      redis.call('SET', KEYS[i], new)
+      call('SET', KEYS[i], new)
     end
   end
 end
-redis.call('SET', KEYS[1], ARGV[2])
+call('SET', KEYS[1], ARGV[2])
 return 1
 """
 
