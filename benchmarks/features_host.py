@@ -33,6 +33,7 @@ from millrace_common.bus.parcels import BATCH_BYTES, packed, parcelled
 from millrace_common.garbage import spare_the_collector
 from millrace_common.keys import partition_of
 from millrace_common.messages import Position
+from millrace_common.online.scripts import write_call
 from millrace_common.online_memory import MemoryOnline
 from millrace_common.records import Batch, Bundle, Outgoing, TopicPartition
 from millrace_common.slots import Cursor, Slot
@@ -155,7 +156,8 @@ class Nowhere(MemoryOnline):
     async def write(
         self, slot: Slot, values: Mapping[str, bytes], cursor: Cursor, *, ttl_ms: int | None = None
     ) -> None:
-        """Take everything."""
+        """Lay everything out."""
+        write_call(slot.cursor_key.encode(), values, (b"left", b"next"), b"600000")
 
 
 class Broker:
@@ -223,8 +225,8 @@ async def by_stage(features: Features, fetched: Fetched, budget: Budget) -> None
             for one in packed(lambda: BatchBuilder(BATCH_BYTES, 0), parcel):
                 one.batch._build()
     with budget.stage("state to store"):
-        for _ in shard.writes(fetched.first, batch.end):
-            pass
+        for values, _ in shard.writes(fetched.first, batch.end):
+            write_call(b"cursor", values, (b"left", b"next"), b"600000")
 
 
 async def main(count: int, cards: int, groups: int, *, headers: bool) -> None:

@@ -69,12 +69,13 @@ class Driven:
     def _store(self) -> None:
         """Write what has changed, as patches of what the store holds."""
         slots, self.written_bytes = self.table.dirty(), 0
-        for slot, whole, changes in zip(slots, self.table.encoded(slots), self.table.changes(slots), strict=True):
+        changed = self.table.changes(slots).by_row()
+        for slot, whole, changes in zip(slots, self.table.encoded(slots), changed, strict=True):
             before = self.store.get(self.table.name(slot), [None] * len(whole))
-            stored = [patched(old, change) for old, change in zip(before, changes, strict=True)]
+            stored = [patched(old, change or None) for old, change in zip(before, changes, strict=True)]
             assert stored == whole, "patches come to something else than whole records"
             self.store[self.table.name(slot)] = stored
-            self.written_bytes += sum(len(change or b"") for change in changes)
+            self.written_bytes += sum(map(len, changes))
         self.table.clean()
 
     def _load(self, batch: Sequence[Logged]) -> None:

@@ -3,6 +3,7 @@
 All keys of a slot share one hash tag, so that its values and its cursor record change, and are lost, together.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -51,6 +52,16 @@ class Slot:
     def value_key(self, entity_id: str, group_key: str) -> str:
         """Return where an entity's value of a group lies."""
         return value_key(self.tag, entity_id, group_key)
+
+
+class ValueColumns(Mapping[str, bytes]):
+    """Values by key, held as columns; one by one they are made when asked for."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def words(self) -> tuple[memoryview, memoryview]:
+        """Return the keys, and the values in their order, as the arguments of a command stand in Redis's protocol."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from millrace_engine.patches import cells_max, mark_stored, seal
 from millrace_engine.records import IDS_HEADER_CELLS, TYPE_CELLS, Stored, load_all
 from millrace_engine.rings import holds, retract
 from millrace_engine.steps import APPLIED, COUNTED, LATE, EventColumns, Steps, count_again, step_all
+from millrace_engine.texts import Texts
 from millrace_engine.values import IDS_MAGIC, Unreadable, header_of
 
 SLOTS_MIN = 1_024
@@ -80,21 +81,22 @@ class EntityTable:
 
     def encoded(self, slots: Int64s) -> list[list[bytes | None]]:
         """Return the records of entities by their slots; a group whose event never happened has none."""
-        return self._sealed(slots, whole=True)
+        return [[record or None for record in records] for records in self._sealed(slots, whole=True).by_row()]
 
-    def changes(self, slots: Int64s) -> list[list[bytes | None]]:
-        """Return the same where an entity has changed much, else patches of what was stored (values.PATCH_MAGIC)."""
+    def changes(self, slots: Int64s) -> Texts:
+        """Return the same where an entity has changed much, else patches of what was stored (values.PATCH_MAGIC).
+
+        [n, 1 + groups], empty where there is none.
+        """
         return self._sealed(slots, whole=False)
 
-    def _sealed(self, slots: Int64s, *, whole: bool) -> list[list[bytes | None]]:
+    def _sealed(self, slots: Int64s, *, whole: bool) -> Texts:
         width = 1 + len(self.plan.groups)
         first, cells = np.empty((2, len(slots), width), dtype=np.int64)
         ints = np.empty(cells_max(self._layout, self._arena, slots), dtype=np.int64)
         how = int.from_bytes(self.plan.ids_word, "little", signed=True), whole
         used = seal(self._layout, self._arena, slots, Stored(ints, first, cells), self._scratch, how)
-        data, begins, ends = ints[:used].tobytes(), 8 * first.ravel(), 8 * (first + cells).ravel()
-        records = [data[begin:end] or None for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-        return [records[i : i + width] for i in range(0, len(records), width)]
+        return Texts(ints[:used].view(np.uint8), 8 * first, 8 * cells)
 
     def retract(self, slot: int, group: int, digest: int) -> bool:
         """Take an event out of a group by the digest of its id; False: it is not held as it came any more."""

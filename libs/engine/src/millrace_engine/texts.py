@@ -28,6 +28,18 @@ class Texts(NamedTuple):
         """Return the text of a row."""
         return self.data[self.firsts[i] : self.firsts[i] + self.sizes[i]].tobytes()
 
+    def part(self, first: int, end: int) -> "Texts":
+        """Return the rows [first, end)."""
+        return Texts(self.data, self.firsts[first:end], self.sizes[first:end])
+
+    def by_row(self) -> list[list[bytes]]:
+        """Return the texts of each row, of which each has k."""
+        data, ends = self.data.tobytes(), self.firsts + self.sizes
+        return [
+            [data[first:end] for first, end in zip(*row, strict=True)]
+            for row in zip(self.firsts.tolist(), ends.tolist(), strict=True)
+        ]
+
     def rows(self, k: int) -> "Texts":
         """Return k columns, given one behind the other, as rows."""
         return Texts(self.data, self.firsts.reshape(k, -1).T, self.sizes.reshape(k, -1).T)

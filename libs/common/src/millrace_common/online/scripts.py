@@ -5,6 +5,7 @@ from functools import cache
 from hashlib import sha1
 
 from millrace_common.online.resp import bulks
+from millrace_common.slots import ValueColumns
 
 KEYS_PER_LOAD_MAX = 1_000
 """Of one script call: Lua cannot unpack more than about 7,000 arguments, and a long script keeps readers waiting."""
@@ -73,9 +74,17 @@ def load_call(cursor_key: bytes, keys: Sequence[str], left: bytes) -> bytes:
 
 def write_call(cursor_key: bytes, values: Mapping[str, bytes], before_after: tuple[bytes, bytes], ttl: bytes) -> bytes:
     """Return the bytes of one guarded write."""
-    words = bulks((b"%d" % (len(values) + 1), cursor_key, *map(str.encode, values), *before_after, ttl))
-    words += bulks(values.values())
-    return b"".join((b"*%d\r\n" % (len(words) + 2), _by_sha(WRITE), *words))
+    keys, bodies = _words(values)
+    n = len(values) + 1
+    first, middle = bulks((b"%d" % n, cursor_key)), bulks((*before_after, ttl))
+    return b"".join((b"*%d\r\n" % (2 * n + 5), _by_sha(WRITE), *first, keys, *middle, bodies))
+
+
+def _words(values: Mapping[str, bytes]) -> tuple[bytes | memoryview, bytes | memoryview]:
+    """Return keys and values as they stand in a call."""
+    if isinstance(values, ValueColumns):
+        return values.words()
+    return b"".join(bulks(map(str.encode, values))), b"".join(bulks(values.values()))
 
 
 def in_full(data: bytes, script: bytes) -> bytes:

@@ -11,6 +11,8 @@ from millrace_common.slots import KEYS_PER_WRITE, Cursor, Slot
 from millrace_engine.entity import EntityPlan
 from millrace_engine.steps import EventColumns, Steps
 from millrace_engine.table import EntityTable
+from millrace_engine.texts import Texts, joined
+from millrace_features.core.changed import Changed
 from millrace_features.core.lots import Lot
 from millrace_features.core.rows import RowWriter
 from millrace_features.core.sheaves import Laid
@@ -57,12 +59,17 @@ class Shard:
     _horizon: str = field(init=False)
     _before_id: str = field(init=False)
     _after_id: tuple[str, ...] = field(init=False)
-    """What stands in a key before and after the id of an entity: keys are made for each that changes."""
+    """What stands in a key before and after the id of an entity."""
+    _around: Texts = field(init=False)
+    """The same, a row for each key."""
 
     def __post_init__(self) -> None:
         self._horizon = self.slot.horizon_key("")
         self._before_id = self.slot.value_key("", "").removesuffix(":")
         self._after_id = tuple(f":{group_key}" for group_key in self.plan.group_keys)
+        around = [self._horizon, "", *chain.from_iterable((self._before_id, after) for after in self._after_id)]
+        flat = joined([text.encode() for text in around])
+        self._around = Texts(flat.data, flat.firsts.reshape(-1, 2), flat.sizes.reshape(-1, 2))
 
     def new(self, lots: Sequence[Lot]) -> list[Lot]:
         """Return what is new here of lots: not applied before, and no second copy of one origin (R12)."""
@@ -161,22 +168,14 @@ class Shard:
         slots = self.table.dirty()
         if not len(slots) and after == self.cursor:
             return
-        changed = list(zip(slots.tolist(), self.table.changes(slots), strict=True))
-        entities = max(1, KEYS_PER_WRITE // (1 + len(self.plan.groups)))
-        calls = [changed[i : i + entities] for i in range(0, len(changed), entities)] or [[]]
-        for call in calls[:-1]:
-            yield self._keyed(call), before
-        yield self._keyed(calls[-1]), after
+        values, names = self.table.changes(slots), [redis_id(self.table.name(slot)) for slot in slots.tolist()]
+        entities, named = max(1, KEYS_PER_WRITE // (1 + len(self.plan.groups))), joined(list(map(str.encode, names)))
+        for first in range(0, max(1, len(slots)), entities):
+            end = first + entities
+            changed = Changed(self._around, named.part(first, end), values.part(first, end))
+            yield changed, after if end >= len(slots) else before
         self.cursor = after
         self.table.clean()
-
-    def _keyed(self, changed: Sequence[tuple[int, Sequence[bytes | None]]]) -> Mapping[str, bytes]:
-        values: dict[str, bytes] = {}
-        for slot, encoded in changed:
-            for key, value in zip(self.keys(self.table.name(slot)), encoded, strict=True):
-                if value is not None:
-                    values[key] = value
-        return values
 
 
 def _between(lots: Sequence[Lot], first: int, end: int | None) -> list[Lot]:
