@@ -15,6 +15,7 @@ from millrace_common.metrics import DEAD_LETTERS, FEATURES_EVENTS
 from millrace_common.records import Batch, Bundle, Outgoing, TopicPartition
 from millrace_common.service import Outcome
 from millrace_common.slots import Cursor, Slot, ttl_ms
+from millrace_common.together import together
 from millrace_common.topics import FEATURES, RAW_DATA
 from millrace_engine.events import Events
 from millrace_engine.steps import APPLIED, COUNTED, DUPLICATE, LATE
@@ -172,8 +173,7 @@ class Features:
 
         async def apply() -> None:
             async with self._storing:
-                for shard in shards.values():
-                    await self._store(shard, batch)
+                await together(*(self._store(shard, batch) for shard in shards.values()))
             self._count(batch, judged)
 
         return Outcome(judged.published(), apply)
