@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from millrace_common.online.resp import bulks
 from millrace_common.online.scripts import write_call
-from millrace_engine.texts import Texts, joined
+from millrace_engine.texts import joined
 from millrace_features.core.changed import Changed
 
 AROUND = [b"fs:{card.0}:i:", b"", b"fs:{card.0}:v:", b":Spend@01234567", b"fs:{card.0}:v:", ":Größe@01234567".encode()]
@@ -16,12 +16,8 @@ VALUES = st.lists(st.one_of(st.just(b""), st.binary(min_size=1, max_size=1_200))
 def columns_of(held: dict[str, list[bytes]]) -> Changed:
     """Return values of entities as columns, three of each."""
     names = joined([name.encode() for name in held])
-    around, values = joined(AROUND), joined([value for row in held.values() for value in row])
-    return Changed(_shaped(around, 2), names, _shaped(values, 3))
-
-
-def _shaped(texts: Texts, k: int) -> Texts:
-    return Texts(texts.data, texts.firsts.reshape(-1, k), texts.sizes.reshape(-1, k))
+    values = joined([value for row in held.values() for value in row])
+    return Changed(joined(AROUND).by(2), names, values.by(3))
 
 
 def one_by_one(held: dict[str, list[bytes]]) -> dict[str, bytes]:

@@ -32,6 +32,10 @@ class Texts(NamedTuple):
         """Return the rows [first, end)."""
         return Texts(self.data, self.firsts[first:end], self.sizes[first:end])
 
+    def by(self, k: int) -> "Texts":
+        """Return texts, given row by row, as rows of k."""
+        return Texts(self.data, self.firsts.reshape(-1, k), self.sizes.reshape(-1, k))
+
     def by_row(self) -> list[list[bytes]]:
         """Return the texts of each row, of which each has k."""
         data, ends = self.data.tobytes(), self.firsts + self.sizes

@@ -56,20 +56,14 @@ class Shard:
     table: EntityTable
     cursor: Cursor | None
     marks: dict[int, int]
-    _horizon: str = field(init=False)
-    _before_id: str = field(init=False)
-    _after_id: tuple[str, ...] = field(init=False)
-    """What stands in a key before and after the id of an entity."""
-    _around: Texts = field(init=False)
-    """The same, a row for each key."""
+    _around: Sequence[tuple[str, str]] = field(init=False)
+    """What stands in the keys of an entity before and after its id; of its horizon, then of each group."""
+    _around_texts: Texts = field(init=False)
 
     def __post_init__(self) -> None:
-        self._horizon = self.slot.horizon_key("")
-        self._before_id = self.slot.value_key("", "").removesuffix(":")
-        self._after_id = tuple(f":{group_key}" for group_key in self.plan.group_keys)
-        around = [self._horizon, "", *chain.from_iterable((self._before_id, after) for after in self._after_id)]
-        flat = joined([text.encode() for text in around])
-        self._around = Texts(flat.data, flat.firsts.reshape(-1, 2), flat.sizes.reshape(-1, 2))
+        before = self.slot.value_key("", "").removesuffix(":")
+        self._around = [(self.slot.horizon_key(""), ""), *((before, f":{key}") for key in self.plan.group_keys)]
+        self._around_texts = joined([text.encode() for text in chain.from_iterable(self._around)]).by(2)
 
     def new(self, lots: Sequence[Lot]) -> list[Lot]:
         """Return what is new here of lots: not applied before, and no second copy of one origin (R12)."""
@@ -104,8 +98,8 @@ class Shard:
 
     def keys(self, entity_id: str) -> list[str]:
         """Return where an entity's state lies: its id horizon, then a value for each group."""
-        named, before = redis_id(entity_id), self._before_id
-        return [self._horizon + named, *[before + named + after for after in self._after_id]]
+        named = redis_id(entity_id)
+        return [before + named + after for before, after in self._around]
 
     def fill(self, unknown: Sequence[str], values: Sequence[bytes | None]) -> None:
         """Take what the store holds of entities, in the order of their keys."""
@@ -172,7 +166,7 @@ class Shard:
         entities, named = max(1, KEYS_PER_WRITE // (1 + len(self.plan.groups))), joined(list(map(str.encode, names)))
         for first in range(0, max(1, len(slots)), entities):
             end = first + entities
-            changed = Changed(self._around, named.part(first, end), values.part(first, end))
+            changed = Changed(self._around_texts, named.part(first, end), values.part(first, end))
             yield changed, after if end >= len(slots) else before
         self.cursor = after
         self.table.clean()
