@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.features import curve
 from benchmarks.features.drivers.rows import producer
 from benchmarks.features.events import Workload, loads
-from benchmarks.features.machine import ROOT
+from benchmarks.features.machine import LOAD_CORE, ROOT, busy_seconds
 from benchmarks.features.programs import DECLARED, Place, millrace
 from benchmarks.features.restart import settled
 from benchmarks.features.servers import Servers
@@ -74,6 +74,7 @@ async def _measure(place: Place, rate: float, seconds: float) -> dict[str, objec
         "wanted_rate": round(rate),
         "rate": round(said["events"] / said["seconds"]),
         "core_share": round(used / said["seconds"], 3),
+        "load_core_share": round(said["load_core_share"], 3),
         "lost": len(probes.waiting),
         **curve.quantiles(probes.seconds),
     }
@@ -91,9 +92,11 @@ async def _played(place: Place, topics: Topics, rate: float, seconds: float) -> 
     assert player.stdout is not None
     try:
         await player.stdout.readline()
+        began, busy = time.monotonic(), busy_seconds(LOAD_CORE)
         await asyncio.sleep(WARM_SECONDS)
         probes = await _probed(place, topics, seconds)
-        said: dict[str, float] = json.loads(await player.stdout.readline())
+        share = (busy_seconds(LOAD_CORE) - busy) / (time.monotonic() - began)
+        said: dict[str, float] = {"load_core_share": share, **json.loads(await player.stdout.readline())}
     finally:
         if player.returncode is None:
             await player.wait()

@@ -46,6 +46,13 @@ def usage(pid: int) -> Usage:
     return Usage(int(stat[11]) / _TICKS, int(stat[12]) / _TICKS, resident * _PAGE)
 
 
+def busy_seconds(core: int) -> float:
+    """Return how long a core was at work since the start of the machine: neither idle nor waiting for a disk."""
+    told = next(line.split()[1:] for line in _lines("/proc/stat") if line.startswith(f"cpu{core} "))
+    user, nice, system, _, _, irq, softirq, *_ = map(int, told)
+    return (user + nice + system + irq + softirq) / _TICKS
+
+
 def facts() -> dict[str, object]:
     """Return what a reader needs to place the numbers."""
     cpu = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")

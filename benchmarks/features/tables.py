@@ -82,11 +82,12 @@ def freshness(results: Results) -> str:
             f"{_median(case['samples'], 'p50_us') / 1_000:.1f}",
             f"{_median(case['samples'], 'p99_us') / 1_000:.1f}",
             f"{_median(case['samples'], 'core_share'):.0%}",
+            f"{_median(case['samples'], 'load_core_share'):.0%}",
             sum(sample["n"] for sample in case["samples"]),
         ]
         for case in results["freshness"]["data"]
     ]
-    return table(["load", "events/s", "p50 ms", "p99 ms", "of the core", "probes"], rows)
+    return table(["load", "events/s", "p50 ms", "p99 ms", "of its core", "of the other core", "probes"], rows)
 
 
 def reading(results: Results) -> str:
