@@ -225,8 +225,8 @@ async def by_stage(features: Features, fetched: Fetched, budget: Budget) -> None
             for one in packed(lambda: BatchBuilder(BATCH_BYTES, 0), parcel):
                 one.batch._build()
     with budget.stage("state to store"):
-        for values, _ in shard.writes(fetched.first, batch.end):
-            write_call(b"cursor", values, (b"left", b"next"), b"600000")
+        for values, cursor in shard.writes(fetched.first, batch.end):
+            await features.online.write(shard.slot, values, cursor)
 
 
 async def main(count: int, cards: int, groups: int, *, headers: bool) -> None:

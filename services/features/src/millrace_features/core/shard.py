@@ -162,12 +162,12 @@ class Shard:
         slots = self.table.dirty()
         if not len(slots) and after == self.cursor:
             return
-        values, names = self.table.changes(slots), [redis_id(self.table.name(slot)) for slot in slots.tolist()]
-        entities, named = max(1, KEYS_PER_WRITE // (1 + len(self.plan.groups))), joined(list(map(str.encode, names)))
-        for first in range(0, max(1, len(slots)), entities):
-            end = first + entities
-            changed = Changed(self._around_texts, named.part(first, end), values.part(first, end))
-            yield changed, after if end >= len(slots) else before
+        records = self.table.changes(slots)
+        names = joined([redis_id(self.table.name(slot)).encode() for slot in slots.tolist()])
+        step = max(1, KEYS_PER_WRITE // (1 + len(self.plan.groups)))
+        for begin in range(0, max(1, len(slots)), step):
+            changed = Changed(self._around_texts, names.part(begin, begin + step), records.part(begin, begin + step))
+            yield changed, after if begin + step >= len(slots) else before
         self.cursor = after
         self.table.clean()
 
