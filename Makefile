@@ -38,7 +38,8 @@ check: setup
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/pytest tests/unit tests/integration tests/e2e
+	$(BIN)/pytest tests/unit --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest tests/integration tests/e2e
 
 verify: test
 	$(BIN)/pytest tests --matrix=whole
