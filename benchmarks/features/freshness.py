@@ -13,6 +13,7 @@ from benchmarks.features import curve
 from benchmarks.features.drivers.rows import producer
 from benchmarks.features.events import Workload, loads
 from benchmarks.features.machine import LOAD_CORE, ROOT, busy_seconds
+from benchmarks.features.pace import pace
 from benchmarks.features.programs import DECLARED, Place, millrace
 from benchmarks.features.restart import settled
 from benchmarks.features.servers import Servers
@@ -65,7 +66,8 @@ async def _measure(place: Place, rate: float, seconds: float) -> dict[str, objec
             await topics.fill(Workload("warming", CARDS, CARDS, "each"))
             await settled(topics, store, service)
             before = service.usage()
-            said, probes = await _played(place, topics, rate, seconds)
+            with pace() as core:
+                said, probes = await _played(place, topics, rate, seconds)
             used = service.usage().seconds - before.seconds
     finally:
         store.flushdb()
@@ -75,6 +77,7 @@ async def _measure(place: Place, rate: float, seconds: float) -> dict[str, objec
         "rate": round(said["events"] / said["seconds"]),
         "core_share": round(used / said["seconds"], 3),
         "load_core_share": round(said["load_core_share"], 3),
+        "loop_us": core.loop_us,
         "lost": len(probes.waiting),
         **curve.quantiles(probes.seconds),
     }

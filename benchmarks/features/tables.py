@@ -46,12 +46,14 @@ def throughput(results: Results) -> str:
                 f"{min(s['events_per_second'] for s in found):,.0f}-{max(s['events_per_second'] for s in found):,.0f}",
                 f"{_median(found, 'cpu_us_per_event'):.2f}",
                 f"{_median(found, 'rss_mib'):,.0f}",
+                f"{_median(found, 'loop_us'):,.0f}",
                 _percent(case["exact"].get(driver)),
                 f"{rates['millrace'] / rates[driver]:.2f} x",
             ]
             for driver, found in case["drivers"].items()
         ]
-        head = [case["workload"]["name"], "events/s", "repeats", "CPU us/event", "RSS MiB", "rows exact", "Millrace is"]
+        name = case["workload"]["name"]
+        head = [name, "events/s", "repeats", "CPU us/event", "RSS MiB", "loop us", "rows exact", "Millrace is"]
         parts.append(table(head, rows))
     return "\n\n".join(parts)
 
@@ -67,10 +69,11 @@ def sweeps(results: Results) -> str:
             f"{_median(case['samples'], 'cpu_us_per_event'):.2f}",
             f"{_median(case['samples'], 'cpu_us_per_event') / base:.2f} x",
             f"{_median(case['samples'], 'row_bytes'):,.0f}",
+            f"{_median(case['samples'], 'loop_us'):,.0f}",
         ]
         for case in cases
     ]
-    return table(["10,000 cards, uniform", "events/s", "CPU us/event", "cost", "bytes of a row"], rows)
+    return table(["10,000 cards, uniform", "events/s", "CPU us/event", "cost", "bytes of a row", "loop us"], rows)
 
 
 def freshness(results: Results) -> str:
@@ -83,11 +86,13 @@ def freshness(results: Results) -> str:
             f"{_median(case['samples'], 'p99_us') / 1_000:.1f}",
             f"{_median(case['samples'], 'core_share'):.0%}",
             f"{_median(case['samples'], 'load_core_share'):.0%}",
+            f"{_median(case['samples'], 'loop_us'):,.0f}",
             sum(sample["n"] for sample in case["samples"]),
         ]
         for case in results["freshness"]["data"]
     ]
-    return table(["load", "events/s", "p50 ms", "p99 ms", "of its core", "of the other core", "probes"], rows)
+    head = ["load", "events/s", "p50 ms", "p99 ms", "of its core", "of the other core", "loop us", "probes"]
+    return table(head, rows)
 
 
 def reading(results: Results) -> str:

@@ -13,6 +13,7 @@ from benchmarks.features import curve, machine
 from benchmarks.features.agreement import Features, features_of
 from benchmarks.features.events import Workload
 from benchmarks.features.machine import Usage
+from benchmarks.features.pace import pace
 from benchmarks.features.programs import ROW_BYTES, Place, program
 from benchmarks.features.servers import Servers
 from benchmarks.features.topics import Topics, opened
@@ -40,6 +41,8 @@ class Sample:
     redis_keys: int
     first_row_seconds: float
     """From the start of the process."""
+    loop_us: int
+    """How fast the core was meanwhile: see `pace`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ async def _sample(place: Place, run: Run) -> tuple[Sample, Features]:
     await topics.fill(run.workload)
     try:
         started = time.time()
-        with running(program(run.driver, place, run.pipeline, row_bytes=run.row_bytes)) as process:
+        of = program(run.driver, place, run.pipeline, row_bytes=run.row_bytes)
+        with running(of) as process, pace() as core:
             watched = await _watched(topics, run, process)
         rows = await topics.rows()
     finally:
@@ -114,6 +118,7 @@ async def _sample(place: Place, run: Run) -> tuple[Sample, Features]:
         row_bytes=round(rows.size_bytes / len(rows.taken_ms), 1),
         redis_keys=keys,
         first_row_seconds=round(float(rows.taken_ms[0] / 1_000) - started, 2),
+        loop_us=core.loop_us,
     )
     return figures, features_of(rows.some) if run.pipeline == "BASE" else {}
 
