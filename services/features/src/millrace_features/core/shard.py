@@ -160,12 +160,15 @@ class Shard:
         before = self.cursor or Cursor(first, {})
         after = Cursor(max(before.offset, end), dict(self.marks))
         slots = self.table.dirty()
-        if not len(slots) and after == self.cursor:
+        if not len(slots):
+            if after != self.cursor:
+                yield {}, after
+                self.cursor = after
             return
         records = self.table.changes(slots)
         names = joined([redis_id(self.table.name(slot)).encode() for slot in slots.tolist()])
         step = max(1, KEYS_PER_WRITE // (1 + len(self.plan.groups)))
-        for begin in range(0, max(1, len(slots)), step):
+        for begin in range(0, len(slots), step):
             changed = Changed(self._around_texts, names.part(begin, begin + step), records.part(begin, begin + step))
             yield changed, after if begin + step >= len(slots) else before
         self.cursor = after
