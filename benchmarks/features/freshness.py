@@ -5,7 +5,7 @@ import json
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
@@ -21,7 +21,7 @@ from benchmarks.features.throughput import place_of, running
 from benchmarks.features.topics import PARTITIONS, Topics, opened
 
 from millrace.loading import load
-from millrace_cli.programs import await_ready
+from millrace_cli.programs import Program, await_ready
 from millrace_common.slots import tag, value_key
 
 CARDS = 10_000
@@ -30,6 +30,7 @@ POLL_SECONDS = 0.002
 WARM_SECONDS = 2.0
 LEFT_SECONDS_MAX = 10.0
 _OFFSET = struct.Struct("<q")
+Made = Callable[[Place, str], Program]
 
 
 @dataclass(slots=True)
@@ -50,16 +51,16 @@ class Probes:
         self.waiting = left
 
 
-def measure(servers: Servers, rate: float, seconds: float) -> dict[str, object]:
-    """Return the quantiles at `rate` events per second for `seconds`."""
-    return asyncio.run(_measure(place_of(servers), rate, seconds))
+def measure(servers: Servers, rate: float, seconds: float, made: Made = millrace) -> dict[str, object]:
+    """Return the quantiles at `rate` events per second for `seconds`, of the service or of another program."""
+    place = place_of(servers)
+    return asyncio.run(_measure(place, made(place, "BASE"), rate, seconds))
 
 
-async def _measure(place: Place, rate: float, seconds: float) -> dict[str, object]:
+async def _measure(place: Place, of: Program, rate: float, seconds: float) -> dict[str, object]:
     topics, store = Topics(place.servers.bootstrap, place.prefix), place.servers.redis(place.database)
     store.flushdb()
     await topics.create()
-    of = millrace(place, "BASE")
     try:
         with running(of) as service:
             await_ready(of, service.process)

@@ -70,6 +70,12 @@ def millrace(place: Place, pipeline: str) -> Program:
     )
 
 
+def host_alone(place: Place, pipeline: str) -> Program:
+    """Return the service with a handler in it that computes nothing."""
+    module = "benchmarks.features.drivers.host_alone"
+    return replace(millrace(place, pipeline), command=measured((sys.executable, "-m", module)))
+
+
 def peer(name: str, place: Place, *, row_bytes: int = ROW_BYTES) -> Program:
     """Return a peer in its own environment."""
     chosen = PEERS[name]

@@ -80,7 +80,7 @@ def freshness(results: Results) -> str:
     """Return the time from append to readable."""
     rows = [
         [
-            f"{case['share']:.0%} of the maximum",
+            f"{case['share']:.0%} of the maximum" + (", the host alone" if case["driver"] == "host" else ""),
             f"{_median(case['samples'], 'rate'):,.0f}",
             f"{_median(case['samples'], 'p50_us') / 1_000:.1f}",
             f"{_median(case['samples'], 'p99_us') / 1_000:.1f}",
