@@ -1,6 +1,6 @@
 """Measure the features service beside its peers, keep every repeat, write the tables: `python -m benchmarks.features`.
 
---quick           a look of under two minutes: fewer events, no repeats, nothing written
+--quick           a look of a few minutes: fewer events, no repeats, nothing written
 --parts A,B       of throughput, sweeps, freshness, reading, restart, profile; the others stay as they were measured
 --results FILE    where the figures lie (benchmarks/results/features.json)
 --provisional     say in the results that the machine was not quiet

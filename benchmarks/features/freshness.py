@@ -14,7 +14,7 @@ from benchmarks.features.drivers.rows import producer
 from benchmarks.features.events import Workload, loads
 from benchmarks.features.machine import LOAD_CORE, ROOT, busy_seconds
 from benchmarks.features.pace import pace
-from benchmarks.features.programs import DECLARED, Place, millrace
+from benchmarks.features.programs import DECLARED, Place
 from benchmarks.features.restart import settled
 from benchmarks.features.servers import Servers
 from benchmarks.features.throughput import place_of, running
@@ -51,8 +51,8 @@ class Probes:
         self.waiting = left
 
 
-def measure(servers: Servers, rate: float, seconds: float, made: Made = millrace) -> dict[str, object]:
-    """Return the quantiles at `rate` events per second for `seconds`, of the service or of another program."""
+def measure(servers: Servers, rate: float, seconds: float, made: Made) -> dict[str, object]:
+    """Return the quantiles at `rate` events per second for `seconds`, of the program that is made."""
     place = place_of(servers)
     return asyncio.run(_measure(place, made(place, "BASE"), rate, seconds))
 

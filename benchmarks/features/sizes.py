@@ -1,4 +1,4 @@
-"""How much is measured: whole, or a look of two minutes."""
+"""How much is measured: whole, or a look of a few minutes."""
 
 from dataclasses import dataclass
 

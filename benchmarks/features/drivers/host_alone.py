@@ -18,6 +18,7 @@ from millrace_common.service import Outcome, Service
 from millrace_common.slots import Cursor, Slot
 from millrace_common.topics import DAY_MS, FEATURES, RAW_DATA
 from millrace_engine.entity import EntityPlan, compile_entity
+from millrace_engine.values import GROUP_MAGIC, word
 from millrace_features.settings import Settings
 
 ROW, BODY = b"x" * 600, bytes(384)
@@ -51,10 +52,11 @@ class HostAlone:
     async def on_batch(self, batch: Batch) -> Outcome:
         """Give a row for each event, and store of each card its newest offset."""
         slot, (group_key,) = self.slots[batch.at], self.plan.group_keys
+        head = word(GROUP_MAGIC, 0, self.plan.set)
         cards = [DECODER.decode(record.value or b"").card for record in batch.records]
         rows = [Outgoing(FEATURES.name, card.encode(), ROW, partition=batch.at.partition) for card in cards]
         values = {
-            slot.value_key(card, group_key): bytes(4) + self.plan.set + record.offset.to_bytes(8, "little") + BODY
+            slot.value_key(card, group_key): head + record.offset.to_bytes(8, "little") + BODY
             for card, record in zip(cards, batch.records, strict=True)
         }
 

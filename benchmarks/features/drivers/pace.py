@@ -1,10 +1,9 @@
 """Time a short loop now and then until the input ends; print the median of its CPU time in microseconds."""
 
+import statistics
 import sys
 import time
 from select import select
-
-from benchmarks.features.curve import median
 
 TURNS = 20_000
 SECONDS_BETWEEN = 0.1
@@ -25,7 +24,7 @@ def main() -> None:
     found = [loop_us()]
     while not select([sys.stdin], [], [], SECONDS_BETWEEN)[0]:
         found.append(loop_us())
-    print(round(median(found)))
+    print(round(statistics.median(found)))
 
 
 if __name__ == "__main__":
