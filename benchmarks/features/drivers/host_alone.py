@@ -72,7 +72,7 @@ async def service(settings: Settings, host: Host) -> AsyncIterator[Service]:
     async with OnlineWriter.connect(settings.redis_url, retry_seconds_max=settings.features_redis_seconds_max) as store:
         await store.claim(await host.publisher.partitions(RAW_DATA.name))
         nothing = HostAlone(compile_entity(host.deployment, "card"), store)
-        yield Service("features").on(RAW_DATA.name, nothing.on_batch, cursors=nothing, reach_us=0)
+        yield Service("features").on(RAW_DATA.name, nothing.on_batch, cursors=nothing, reach_us=0, in_turn=True)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,8 @@ class Subscription:
     cursors: Cursors | None = None
     reach_us: int | None = 0
     """How long before a record others may lie that matter to what is made of it; None: anywhere before it (R14)."""
+    in_turn: bool = False
+    """Handle one partition at a time: of a handler that computes a batch had better hold what comes until its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,17 @@ class Service:
     counts: Callable[[], Mapping[str, int]] = field(default=dict)
 
     def on(
-        self, topic: str, handler: Handler, *, cursors: Cursors | None = None, reach_us: int | None = 0
+        self,
+        topic: str,
+        handler: Handler,
+        *,
+        cursors: Cursors | None = None,
+        reach_us: int | None = 0,
+        in_turn: bool = False,
     ) -> "Service":
         """Handle each batch of `topic` as a member of the consumer group."""
-        return replace(self, subscriptions=(*self.subscriptions, Subscription(topic, handler, cursors, reach_us)))
+        added = Subscription(topic, handler, cursors, reach_us, in_turn)
+        return replace(self, subscriptions=(*self.subscriptions, added))
 
     def follow(self, topic: str, handler: Follower) -> "Service":
         """Read the whole of `topic` in every process; the service is ready after the end seen at start."""

@@ -55,6 +55,15 @@ def joined(texts: Sequence[bytes]) -> Texts:
     return Texts(np.frombuffer(b"".join(texts), np.uint8), np.cumsum(sizes) - sizes, sizes)
 
 
+def encoded(texts: Sequence[str]) -> Texts:
+    """Return texts in UTF-8."""
+    data, sizes = "".join(texts).encode(), np.fromiter(map(len, texts), np.int64, len(texts))
+    ends = np.cumsum(sizes)
+    if len(texts) and ends[-1] != len(data):  # there is more than ASCII
+        return joined(list(map(str.encode, texts)))
+    return Texts(np.frombuffer(data, np.uint8), ends - sizes, sizes)
+
+
 def together(parts: Sequence[Texts], order: NDArray[np.intp]) -> Texts:
     """Return the texts of several columns, one behind the other, in this order."""
     starts = np.cumsum([0, *(len(part.data) for part in parts)])
@@ -63,11 +72,10 @@ def together(parts: Sequence[Texts], order: NDArray[np.intp]) -> Texts:
     return Texts(np.concatenate([part.data for part in parts]), firsts[order], sizes[order])
 
 
-def even(data: bytes | Bytes, n: int) -> Texts:
-    """Return n texts of one size, given end to end."""
-    found = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data.ravel()
-    size = len(found) // n
-    return Texts(found, np.arange(n) * size, np.full(n, size))
+def even(rows: Bytes) -> Texts:
+    """Return texts of one size, [n, size]."""
+    n, size = rows.shape
+    return Texts(rows.ravel(), np.arange(0, n * size, size), np.full(n, size))
 
 
 def lines(data: bytes) -> Texts:
@@ -87,31 +95,30 @@ def _parted(data: Bytes, first: int, by: int) -> Texts:
     return Texts(data, firsts, ends - firsts)
 
 
-def times(times_us: Int64s) -> Texts:
-    """Return times as RFC 3339 writes them, of the years 1 to 9999, to the microsecond and in UTC."""
-    n = len(times_us)
-    text = np.empty((n, len(_TIME)), np.uint8)
+def times(times_us: Int64s) -> Bytes:
+    """Return times as RFC 3339 writes them, of the years 1 to 9999, to the microsecond and in UTC: [n, 27]."""
+    text = np.empty((len(times_us), len(_TIME)), np.uint8)
     text[:] = np.frombuffer(_TIME, np.uint8)
     _write_times(times_us, text)
-    return even(text, n)
+    return text
 
 
-def laid(between: Sequence[bytes], *columns: Texts) -> Texts:
-    """Return for each row the texts of all columns; `between[i]` stands before the i-th, the last one at the end."""
-    n, at, firsts, sizes = len(columns[0].firsts), 0, [], []
-    for column in columns:
-        firsts.append(column.firsts.reshape(n, -1) + at)
-        sizes.append(column.sizes.reshape(n, -1))
-        at += len(column.data)
-    varying = Texts(
-        np.concatenate([column.data for column in columns]), np.concatenate(firsts, 1), np.concatenate(sizes, 1)
-    )
-    constant = joined(between)
-    total = varying.sizes.sum(axis=1) + len(constant.data)
-    ends = np.cumsum(total)
-    data = np.empty(int(total.sum()), np.uint8)
-    _lay(constant, varying, data)
-    return Texts(data, ends - total, total)
+def laid(between: Texts, *columns: Texts) -> Texts:
+    """Return for each row the texts of all columns; text i of `between` stands before the i-th, its last at the end."""
+    n, widths = len(columns[0].firsts), [column.firsts.size for column in columns]
+    firsts = np.empty((n, sum(widths) // n), np.int64)
+    sizes = np.empty_like(firsts)
+    at = place = 0
+    for column, width in zip(columns, widths, strict=True):
+        there = slice(place, place + width // n)
+        np.add(column.firsts.reshape(n, -1), at, out=firsts[:, there])
+        sizes[:, there] = column.sizes.reshape(n, -1)
+        at, place = at + len(column.data), there.stop
+    varying = Texts(np.concatenate([column.data for column in columns]), firsts, sizes)
+    data = np.empty(int(sizes.sum()) + n * len(between.data), np.uint8)
+    rows = np.empty((2, n), np.int64)
+    _lay(between, varying, data, rows)
+    return Texts(data, *rows)
 
 
 def _copied(_typing: Any, to: Any, at: Any, source: Any, first: Any, size: Any) -> Any:
@@ -131,14 +138,17 @@ copy_bytes = cast(Any, intrinsic(_copied))
 
 
 @bare
-def _lay(constant: Texts, varying: Texts, out: Bytes) -> None:
-    rows, columns = varying.firsts.shape
+def _lay(constant: Texts, varying: Texts, out: Bytes, rows: Int64s) -> None:
+    """Write rows side by side; `rows` [2, n] takes where each begins, and its size."""
+    n, columns = varying.firsts.shape
     at = 0
-    for i in range(rows):
+    for i in range(n):
+        rows[0, i] = at
         for place in range(columns + 1):
             at = put(out, at, constant, constant.firsts[place], constant.sizes[place])
             if place < columns:
                 at = put(out, at, varying, varying.firsts[i, place], varying.sizes[i, place])
+        rows[1, i] = at - rows[0, i]
 
 
 @leaf

@@ -115,9 +115,6 @@ class Features:
     _intakes: dict[str, Intake] = field(default_factory=dict)
     _ends: list[int] = field(default_factory=list)
     """Of raw-data's partitions, as far as they are known."""
-    _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _storing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Partitions take turns: where all are at work at once, all wait at once for the broker and then for the store."""
 
     # --- where the subscriptions stand (Cursors) ---------------------------------------------------------------------
     async def start(self, at: TopicPartition, committed: int | None) -> int | None:
@@ -164,16 +161,15 @@ class Features:
     async def on_batch(self, batch: Batch) -> Outcome:
         """Handle records of raw-data, or copies on the topic of another entity."""
         judged, shards = _Judged(), self._shards[batch.at]
-        async with self._judging:
-            admitted = await self._admitted(batch, shards)
-            self._set_aside(batch, admitted, judged)
-            for name, shard in shards.items():
-                await _pause()
-                await self._judge(shard, [lot for lot in admitted.lots if lot.entity_type == name], judged)
+        admitted = await self._admitted(batch, shards)
+        self._set_aside(batch, admitted, judged)
+        for name, shard in shards.items():
+            await _pause()
+            await self._judge(shard, [lot for lot in admitted.lots if lot.entity_type == name], judged)
 
         async def apply() -> None:
-            async with self._storing:
-                await together(*(self._store(shard, batch) for shard in shards.values()))
+            stores = [self._store(shard, batch) for shard in shards.values()]
+            await (together(*stores) if len(stores) > 1 else stores[0])
             self._count(batch, judged)
 
         return Outcome(judged.published(), apply)

@@ -26,7 +26,7 @@ def build(host: Host, *, store: Online, entities_max: int = ENTITIES_MAX, at_a_g
     features = Features(feeds, events, store, host.publisher, host.version, entities_max, at_a_glance)
     service = Service("features", counts=lambda: dict(features.counts))
     for topic, feed in feeds.by_topic.items():
-        service = service.on(topic, features.on_batch, cursors=features, reach_us=feed.reach_us)
+        service = service.on(topic, features.on_batch, cursors=features, reach_us=feed.reach_us, in_turn=True)
     return service
 
 

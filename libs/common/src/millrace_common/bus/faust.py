@@ -6,9 +6,8 @@ the only thing that is ever committed.
 
 import asyncio
 import tempfile
-from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import faust
@@ -32,8 +31,6 @@ log = structlog.get_logger()
 
 _IDLE_SECONDS = 1.0
 _STOP_SECONDS_MAX = 8.0
-_BATCHES_WAITING_MAX = 32
-"""Batches of one partition that Faust may hold ready."""
 _COMMIT_SECONDS = 0.5
 """How often is committed what a store with a cursor has: no start depends on it (R8)."""
 
@@ -59,13 +56,12 @@ class FaustReader:
         self._standing = standing
         self._logs = logs
         self._turns: dict[TopicPartition, asyncio.Lock] = {}
-        self._waiting: dict[TopicPartition, deque[Message]] = defaultdict(deque)
+        self._handling = asyncio.Lock()
+        """For the partitions that are handled in turn: a batch is cut when its turn has come."""
         self._workers: dict[TopicPartition, asyncio.Task[None]] = {}
         self._settled: dict[TopicPartition, int] = {}
         self._consumer: Consumer | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._idle = asyncio.Event()
-        """Set when nothing waits of a partition any more."""
         self._leaving = False
 
     async def run(self) -> None:
@@ -100,7 +96,6 @@ class FaustReader:
             topic_allow_declare=False,
             topic_disable_leader=True,
             stream_wait_empty=False,
-            stream_buffer_maxsize=_BATCHES_WAITING_MAX,
         )
         app.transport = Transport(app.conf.broker_consumer, app, self)
         for subscription in self.service.subscriptions:
@@ -111,40 +106,55 @@ class FaustReader:
 
     async def _agent(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            await self._enter(event.message)
+            self._enter(event.message)
 
-    async def _enter(self, message: Message) -> None:
-        """Let a batch wait for its partition's turn, and hold the fetch up while enough of them wait."""
+    def _enter(self, message: Message) -> None:
+        """Let a partition be worked off of which records wait."""
         at, self._consumer = message.lane.at, message.consumer
-        self._waiting[at].append(message)
         if at not in self._workers:
-            self._workers[at] = asyncio.create_task(self._guard(self._drain(at)))
-        if sum(len(waiting.raws) for waiting in self._waiting[at]) >= self.options.batch_records_max:
-            await asyncio.wait([self._workers[at]])
+            self._workers[at] = asyncio.create_task(self._drain(message))
+            self._workers[at].add_done_callback(self._ended)
 
-    async def _drain(self, at: TopicPartition) -> None:
+    async def _drain(self, message: Message) -> None:
         """Work off what waits of a partition; what came in the meantime goes into one batch.
 
         Between seeing that nothing waits and saying so nothing else runs: what comes after that starts the next worker.
         """
-        waiting = self._waiting[at]
+        at = message.lane.at
         try:
-            while waiting and not self._failed.done():
+            while not self._failed.done():
                 async with self._turns[at]:
-                    messages = [waiting.popleft()]
-                    records = len(messages[0].raws)
-                    while waiting and (records := records + len(waiting[0].raws)) <= self.options.batch_records_max:
-                        messages.append(waiting.popleft())
-                    if not waiting:
-                        self._idle.set()
-                    await self._work(at, messages)
+                    if not await self._work(message):
+                        break
         finally:
+            message.consumer.recall(message.tp)
             del self._workers[at]
+
+    async def _work(self, message: Message) -> bool:
+        """Work a batch off; False: nothing waits, or the partition was taken away."""
+        lane = message.lane
+        async with self._handling if lane.subscription.in_turn else nullcontext():
+            raws = message.consumer.cut(message.tp, lane) if self._lanes.get(lane.at) is lane else ()
+            if not raws:
+                return False
+            batch = Batch(lane.at, records_of(lane.at, raws))
+            outcome = await lane.handle(batch)
+
+        async def commit() -> None:
+            self._settled[lane.at] = batch.end
+            if lane.subscription.cursors is None:
+                await self._commit()
+
+        await lane.settle(batch, outcome, self._settler, commit)
+        return True
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it in a task of its own: what Faust would swallow ends the process instead."""
         task = asyncio.create_task(work)
         await asyncio.wait([task])
+        self._ended(task)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None and not self._failed.done():
             self._failed.set_exception(error)
@@ -179,29 +189,6 @@ class FaustReader:
         except (TimeoutError, KafkaError) as error:
             raise Unavailable(f"how far {lane.at} was fetched is unknown: {error!r}") from error
 
-    async def _work(self, at: TopicPartition, messages: Sequence[Message]) -> None:
-        """Work batches off as one, but for those whose partition was taken away since they were fetched."""
-        lane = self._lanes.get(at)
-        if lane is None:
-            return
-        raws, end = [], lane.position
-        for message in messages:
-            if message.lane is lane:
-                if message.start > end:
-                    raise Fenced(f"{at} was fetched from {message.start} on, but is settled up to {end} only")
-                raws += [raw for raw in message.raws if raw.offset >= end]
-                end = max(end, message.raws[-1].offset + 1)
-        if not raws:
-            return
-        batch = Batch(at, records_of(at, raws))
-
-        async def commit() -> None:
-            self._settled[at] = batch.end
-            if lane.subscription.cursors is None:
-                await self._commit()
-
-        await lane.work(batch, self._settler, commit)
-
     async def _commit_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(_COMMIT_SECONDS)
@@ -222,14 +209,6 @@ class FaustReader:
             raise Fenced(f"partitions have another owner: they could not be committed at {settled}")
 
     # --- what the transport asks -------------------------------------------------------------------------------------
-    async def until_wanted(self, seconds_max: float) -> None:
-        """Wait while something waits of every partition: what was fetched now would wait too, in smaller pieces."""
-        if self._lanes and all(self._waiting[at] for at in self._lanes):
-            self._idle.clear()
-            with suppress(TimeoutError):  # Faust looks from time to time whether it is to stop
-                async with asyncio.timeout(seconds_max):
-                    await self._idle.wait()
-
     async def release(self) -> None:
         """Let what is in flight be settled, then forget the partitions."""
         lanes = list(self._lanes.values())

@@ -1,10 +1,13 @@
 """Faust's transport, made to carry batches.
 
-Faust 0.15.3 hands over single records and decides by its own acknowledgements what to commit. Here a message is a batch
-of one partition, and Faust's book-keeping has no say. Private methods are overridden, so the version is pinned exactly.
+Faust 0.15.3 hands over single records and decides by its own acknowledgements what to commit. Here a message is the
+word that records of a partition wait, and Faust's book-keeping has no say. Private methods are overridden, so the
+version is pinned exactly.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import faust
@@ -16,10 +19,16 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from millrace_common.bus.fetched import Fetched
 from millrace_common.bus.group import committed_offset, group_consumer
 from millrace_common.bus.lane import Lane
 from millrace_common.bus.options import KafkaOptions
+from millrace_common.errors import Fenced
 from millrace_common.service import Service
+
+_FETCH_SECONDS_MAX = 0.25
+_SPACING_SECONDS = 0.005
+"""Between two fetches: at each of them work is done, whatever it brings."""
 
 
 class Reader(Protocol):
@@ -27,10 +36,6 @@ class Reader(Protocol):
 
     options: KafkaOptions
     service: Service
-
-    async def until_wanted(self, seconds_max: float) -> None:
-        """Wait while something waits of every partition: what was fetched now would wait too, in smaller pieces."""
-        ...
 
     async def release(self) -> None:
         """Let what is in flight be settled, then forget the partitions."""
@@ -46,31 +51,75 @@ class Reader(Protocol):
 
 
 class Message(ConsumerMessage):
-    """A batch as Faust carries it: the raw records, their lane, and where the fetch of them began."""
+    """Word that records of a partition wait: who has their lane takes them from the consumer when its turn has come."""
 
-    raws: Sequence[ConsumerRecord]
     lane: Lane
-    start: int
     consumer: "Consumer"
 
 
 class AsTheyAre(faust.Schema[Any, Any]):
-    """Pass the records through untouched: no codec runs per record."""
+    """Pass messages through untouched: no codec runs."""
 
     def compile(self, app: Any, **kwargs: Any) -> Any:
         """Return the function that makes an event of a message."""
 
         async def decode(message: Any, *, propagate: bool = False) -> Any:
-            return app.create_event(None, message.raws, message.headers, message)
+            return app.create_event(None, None, message.headers, message)
 
         return decode
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
-    """The thread in which Faust fetches, with the consumer of the other Kafka bus."""
+    """The thread in which Faust fetches, with the consumer of the other Kafka bus.
+
+    It fetches without being asked: what was fetched when a batch is cut is then milliseconds old, and not as old as the
+    batch before it took. Faust's own would fetch ahead once and then wait until that is asked for.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        transport: Any = self.transport
+        self.fetched = Fetched(transport.reader.options.batch_records_max)
+        self.partitions: frozenset[TP] = frozenset()
+        """Of which is fetched."""
+        self.news = asyncio.Event()
+        """Set, in the service's loop, when something was fetched or nothing ever will be again."""
+        self.fetching: asyncio.Task[None] | None = None
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         return group_consumer(transport.reader.options, transport.reader.service)
+
+    async def on_start(self) -> None:
+        """Begin to fetch."""
+        await super().on_start()
+        self.fetching = asyncio.create_task(self._fetch())
+        self.fetching.add_done_callback(lambda _: self._tell())
+
+    async def on_thread_stop(self) -> None:
+        """Fetch no more."""
+        if self.fetching is not None:
+            self.fetching.cancel()
+            await asyncio.wait([self.fetching])
+        await super().on_thread_stop()
+
+    async def _fetch(self) -> None:
+        while True:
+            wanted = self.fetched.wanted(self.partitions)
+            if wanted:
+                seconds = _FETCH_SECONDS_MAX if len(wanted) == len(self.partitions) else _SPACING_SECONDS
+                records = await self._fetch_records(self._ensure_consumer(), wanted, timeout=seconds)
+                for tp, raws in records.items():
+                    self.fetched.put(TP(tp.topic, tp.partition), raws)
+                if records:
+                    self._tell()
+            await asyncio.sleep(_SPACING_SECONDS)
+
+    def _tell(self) -> None:
+        self.parent_loop.call_soon_threadsafe(self.news.set)
+
+    async def _seek_wait(self, consumer: AIOKafkaConsumer, partitions: Mapping[Any, int]) -> None:
+        self.fetched.seek({TP(tp.topic, tp.partition): offset for tp, offset in partitions.items()})
+        await super()._seek_wait(consumer, partitions)
 
     async def committed(self, tp: TP) -> int | None:
         """Return what the group has committed, asked in this thread."""
@@ -80,10 +129,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
 
 class Consumer(driver.Consumer):
-    """Fetches batches; leaves to the reader where a partition starts and what is committed."""
+    """Says of which partitions records wait; leaves to the reader where one starts and what is committed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._fetched: dict[TP, tuple[Lane, int]] = {}
+        self._called: set[TP] = set()
         super().__init__(*args, **kwargs)
 
     @property
@@ -93,49 +142,66 @@ class Consumer(driver.Consumer):
         reader: Reader = transport.reader
         return reader
 
+    @property
+    def thread(self) -> _Thread:
+        """Return where it fetches."""
+        thread: Any = self._thread
+        assert isinstance(thread, _Thread)
+        return thread
+
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, thread_loop=uvloop.new_event_loop(), beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """Yield what was fetched, at most a batch of one partition at a time."""
-        await self.reader.until_wanted(timeout)
-        records, active = await self._wait_next_records(timeout)
+        """Yield word of partitions of which records wait and that nobody works off."""
+        waiting, _ = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
-        if records is None or self.should_stop:
-            return
-        step = self.reader.options.batch_records_max
-        for tp, raws in records.items():
+        for tp in waiting or ():
             lane = self.reader.lane_of(tp)
-            wanted = active is None or tp in active or tp in self._buffered_partitions
-            if lane is None or not raws or not wanted:
-                continue
-            for first in range(0, len(raws), step):
-                if not self.flow_active or self.app.consumer_generation_id != generation:
-                    return
-                yield (
-                    TP(tp.topic, tp.partition),
-                    self._message(TP(tp.topic, tp.partition), raws[first : first + step], lane),
-                )
+            if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if lane is not None:
+                self._called.add(tp)
+                yield tp, self._message(tp, lane)
 
-    def _message(self, tp: TP, raws: list[Any], lane: Lane) -> Message:
-        last = raws[-1]
-        at_seconds = last.timestamp / 1_000
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[Any, Any]:
+        thread = self.thread
+        thread.partitions = frozenset(active_partitions or ())
+        with suppress(TimeoutError):  # Faust looks from time to time whether it is to stop
+            async with asyncio.timeout(timeout):
+                while True:
+                    waiting = [tp for tp in thread.fetched.waiting() if tp not in self._called]
+                    if waiting:
+                        return dict.fromkeys(waiting)
+                    if thread.fetching is not None and thread.fetching.done():
+                        thread.fetching.result()
+                    thread.news.clear()
+                    await thread.news.wait()
+        return {}
+
+    def _message(self, tp: TP, lane: Lane) -> Message:
         message = Message(
-            tp.topic, tp.partition, last.offset, at_seconds, last.timestamp_type, None, None, None, None, tp=tp,
+            tp.topic, tp.partition, lane.position, 0.0, 0, None, None, None, None, tp=tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
-        message.raws = raws
-        known, start = self._fetched.get(tp, (None, 0))
-        message.start = start if known is lane else lane.position
         message.lane, message.consumer = lane, self
-        self._fetched[tp] = (lane, last.offset + 1)
-        lane.end = max(lane.end, self._stable_end(tp))
         return message
 
-    def _stable_end(self, tp: TP) -> int:
-        """Return the end of what may be read: an open transaction of a producer ends it."""
-        thread: Any = self._thread
-        return thread._ensure_consumer().last_stable_offset(KafkaPartition(tp.topic, tp.partition)) or 0
+    def cut(self, tp: TP, lane: Lane) -> Sequence[ConsumerRecord]:
+        """Take what waits of a lane, a batch at most. Raises Fenced where records that come before are missing."""
+        chunk = self.thread.fetched.take(tp)
+        if chunk is None:
+            return ()
+        if chunk.start > lane.position:
+            raise Fenced(f"{lane.at} was fetched from {chunk.start} on, but is settled up to {lane.position} only")
+        stable_end = self.thread._ensure_consumer().last_stable_offset(KafkaPartition(tp.topic, tp.partition))
+        lane.end = max(lane.end, stable_end or 0)  # an open transaction of a producer ends what may be read
+        return [raw for raw in chunk.raws if raw.offset >= lane.position]
+
+    def recall(self, tp: TP) -> None:
+        """Say again when records of a partition wait: nobody works it off any more."""
+        self._called.discard(tp)
+        self.thread.news.set()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to where the lanes stand; the committed offset is no place to start from (R8)."""
@@ -144,7 +210,7 @@ class Consumer(driver.Consumer):
             lane = self.reader.lane_of(tp)
             if lane is not None:
                 starts[TP(tp.topic, tp.partition)] = lane.position
-        self._fetched.clear()
+        self._called.clear()
         await self.seek_wait({KafkaPartition(tp.topic, tp.partition): start for tp, start in starts.items()})
         return starts
 
@@ -155,8 +221,7 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Take the partitions over before Faust starts their agents."""
-        thread: Any = self._thread
-        await self.reader.take(assigned, thread.committed)
+        await self.reader.take(assigned, self.thread.committed)
         await super().on_partitions_assigned(assigned, generation_id)
 
     # Faust's own book-keeping of acknowledgements has no say.

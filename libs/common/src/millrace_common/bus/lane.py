@@ -7,7 +7,7 @@ from time import perf_counter
 from millrace_common.errors import DataGap
 from millrace_common.metrics import BATCH_SECONDS, RECORDS_READ
 from millrace_common.records import Batch, TopicPartition
-from millrace_common.service import Subscription
+from millrace_common.service import Outcome, Subscription
 from millrace_common.settle import Settler
 
 
@@ -43,6 +43,7 @@ class Lane:
     """Below it nothing more is to come: producers' transactions leave marks in the log that are never handed over."""
     steps: int = 0
     """Grows with every batch and every idle poll: one that stands still had nothing to do."""
+    _started: float = 0.0
 
     @property
     def reached(self) -> int:
@@ -51,14 +52,23 @@ class Lane:
 
     async def work(self, batch: Batch, settler: Settler, commit: Callable[[], Awaitable[None]]) -> None:
         """Hand a batch to the handler and settle its outcome."""
-        started = perf_counter()
-        outcome = await self.subscription.handler(batch)
+        await self.settle(batch, await self.handle(batch), settler, commit)
+
+    async def handle(self, batch: Batch) -> Outcome:
+        """Hand a batch to the handler; its outcome is to be settled before the next one is handed over."""
+        self._started = perf_counter()
+        return await self.subscription.handler(batch)
+
+    async def settle(
+        self, batch: Batch, outcome: Outcome, settler: Settler, commit: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Settle what the handler made of a batch."""
         quiet_below = self.quiet_below if batch.records[0].offset < self.quiet_below else 0
         await settler.settle(outcome, quiet_below=quiet_below, commit=commit)
         self.position = batch.end
         self.end = max(self.end, batch.end)
         self.steps += 1
-        BATCH_SECONDS.labels(self.service, self.at.topic).observe(perf_counter() - started)
+        BATCH_SECONDS.labels(self.service, self.at.topic).observe(perf_counter() - self._started)
         RECORDS_READ.labels(self.service, self.at.topic).inc(len(batch.records))
 
     async def idle(self) -> None:

@@ -76,12 +76,12 @@ class KafkaPublisher:
         """Return how many partitions the broker says a topic has. Raises Misconfigured where there is no such topic."""
         client = (await self._started()).client
         name = self.options.named(topic)
+        found = client.cluster.partitions_for_topic(name)
+        if found:
+            return len(found)
         try:
             async with asyncio.timeout(self.options.send_seconds_max):
                 for _ in range(_METADATA_TRIES):
-                    found = client.cluster.partitions_for_topic(name)
-                    if found:
-                        return len(found)
                     found = (await client.fetch_all_metadata()).partitions_for_topic(name)
                     if found:
                         await client.add_topic(name)

@@ -4,8 +4,8 @@ The codec stays the definition of a row. What differs from row to row is written
 the library that the codec uses, and laid between what is the same in all of them.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -19,15 +19,15 @@ from millrace_common.ids import row_digests
 from millrace_common.messages import FeatureRow
 from millrace_common.records import TopicPartition
 from millrace_engine.entity import EntityPlan
-from millrace_engine.texts import Texts, even, items, joined, laid, lines, times
+from millrace_engine.texts import Texts, encoded, even, items, joined, laid, lines, times
 from millrace_features.core.lots import Lot
-from millrace_features.core.sheaves import Columns, Laid, headers
+from millrace_features.core.sheaves import Columns, HeaderForm, Laid
 
 INTEGERS_MAX = 2**53
 _ENCODER = msgspec.json.Encoder()
 _ENCODE, _LINES = _ENCODER.encode, _ENCODER.encode_lines
-_CONSTANT = constant_headers(FeatureRow)
 _FACTS = msgspec.structs.fields(FeatureRow)
+_TOLD = HeaderForm.of(constant_headers(FeatureRow), (("ce_id", 32), ("ce_time", 27)))
 Pieces = list[bytes | None]
 """A part of a row's JSON; None: what differs from row to row."""
 
@@ -42,8 +42,9 @@ class RowWriter:
     spine: bool
     aligned: bool
     _groups: Pieces
-    _whole: tuple[bool, ...]
-    """Which features are whole numbers."""
+    _whole: tuple[int, ...]
+    """The places of features that are whole numbers."""
+    _forms: dict[object, Texts] = field(default_factory=dict, init=False)
 
     def ids(self, event_ids: Sequence[str]) -> bytes:
         """Return the row ids of events, 16 bytes each."""
@@ -55,34 +56,38 @@ class RowWriter:
         `said`: fields of the row that are the same in all of these. A row's partition is its record's, which is at
         home: where the topic of rows has as many (`aligned`).
         """
-        at, offsets, ids = lot.records.at, lot.records.offsets, even(digests.hex().encode(), len(lot))
+        at, offsets = lot.records.at, lot.records.offsets
+        ids = np.frombuffer(digests.hex().encode(), np.uint8).reshape(len(lot), -1)
+        numbers = [lot.times_us.tolist(), lot.appends_us.tolist(), offsets.tolist(), *self._columns(values)]
         columns = [
-            ids,
+            even(ids),
             lines(_LINES(lot.event_ids)),
             lines(_LINES(lot.entity_ids)),
-            items(_ENCODE(list(chain(lot.times_us.tolist(), lot.appends_us.tolist(), offsets.tolist())))).rows(3),
-            *self._numbers(values),
+            items(_ENCODE(list(chain.from_iterable(numbers)))).rows(len(numbers)),
             *([lines(_LINES(lot.events))] if self.spine else ()),
         ]
-        told = headers(_CONSTANT, (("ce_id", ids), ("ce_time", times(lot.times_us))))
-        rows = laid(self._between(at, said), *columns)
-        keys = joined(list(map(str.encode, lot.entity_ids)))
+        rows = laid(self._form(at, said), *columns)
+        told = _TOLD.filled(ids, times(lot.times_us))
+        keys = encoded(lot.entity_ids)
         return Laid(FeatureRow.topic, at.partition if self.aligned else None, Columns(keys, rows, told), offsets)
 
-    def _numbers(self, values: NDArray[np.float32]) -> Iterator[Texts]:
-        """Yield the texts of all features."""
-        if not self._whole:
-            return
+    def _columns(self, values: NDArray[np.float32]) -> list[list[Any]]:
+        """Return the values of each feature as they are written."""
         columns: list[list[Any]] = values.T.tolist()
-        for i, whole in enumerate(self._whole):
-            column = values[:, i]
-            if whole:
-                plain = bool(np.all(np.abs(column) < INTEGERS_MAX))
-                columns[i] = column.astype(np.int64).tolist() if plain else list(map(_whole, columns[i]))
-        yield items(_ENCODE(list(chain.from_iterable(columns)))).rows(len(columns))
+        whole = values[:, self._whole]
+        plain = np.all(np.abs(whole) < INTEGERS_MAX, axis=0).tolist()
+        for place, column, is_plain in zip(self._whole, whole.T, plain, strict=True):
+            columns[place] = column.astype(np.int64).tolist() if is_plain else list(map(_whole, columns[place]))
+        return columns
+
+    def _form(self, at: TopicPartition, said: dict[str, object]) -> Texts:
+        """Return what stands before, between and behind the columns of `write`."""
+        key = at, *sorted(said.items())
+        if key not in self._forms:
+            self._forms[key] = joined(self._between(at, said))
+        return self._forms[key]
 
     def _between(self, at: TopicPartition, said: dict[str, object]) -> list[bytes]:
-        """Return what stands before, between and behind the columns of `write`."""
         said |= {"event_type": self.spec.type, "entity_type": self.entity_type, "spine": self.spine}
         source = _ENCODE({"topic": at.topic, "partition": at.partition})[:-1] + b',"offset":'
         parts: dict[str, Pieces] = {
@@ -112,7 +117,8 @@ def compile_rows(plan: EntityPlan, spec: EventSpec, *, spine: bool, aligned: boo
     groups = {
         group.spec.key: _object({feature.name: [None] for feature in group.spec.features}) for group in plan.groups
     }
-    whole = tuple(feature.dtype == "int" for group in plan.groups for feature in group.spec.features)
+    features = [feature for group in plan.groups for feature in group.spec.features]
+    whole = tuple(place for place, feature in enumerate(features) if feature.dtype == "int")
     return RowWriter(spec, plan.entity_type, plan.group_keys, spine, aligned, _object(groups), whole)
 
 

@@ -11,7 +11,7 @@ from millrace_common.slots import KEYS_PER_WRITE, Cursor, Slot
 from millrace_engine.entity import EntityPlan
 from millrace_engine.steps import EventColumns, Steps
 from millrace_engine.table import EntityTable
-from millrace_engine.texts import Texts, joined
+from millrace_engine.texts import Texts, encoded, joined
 from millrace_features.core.changed import Changed
 from millrace_features.core.lots import Lot
 from millrace_features.core.rows import RowWriter
@@ -166,7 +166,7 @@ class Shard:
                 self.cursor = after
             return
         records = self.table.changes(slots)
-        names = joined([redis_id(self.table.name(slot)).encode() for slot in slots.tolist()])
+        names = encoded([redis_id(self.table.name(slot)) for slot in slots.tolist()])
         step = max(1, KEYS_PER_WRITE // (1 + len(self.plan.groups)))
         for begin in range(0, len(slots), step):
             changed = Changed(self._around_texts, names.part(begin, begin + step), records.part(begin, begin + step))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from millrace_common.records import Headers, Outgoing, Sheaf
 from millrace_engine.jit import bare, leaf
-from millrace_engine.texts import Bytes, Texts, joined, laid, put, together
+from millrace_engine.texts import Bytes, Texts, even, joined, put, together
 
 VARINT_BYTES_MAX = 5
 FRAME_BYTES_MAX = 2 + 4 * VARINT_BYTES_MAX
@@ -68,13 +68,30 @@ def merged(parts: Sequence[tuple[Sequence[int], Laid]]) -> Laid:
     return Laid(parts[0][1].topic, parts[0][1].partition, columns, causes)
 
 
-def headers(constant: Headers, varying: Sequence[tuple[str, Texts]]) -> Texts:
-    """Return the headers of many records as Kafka lays them out; of a varying one all texts have the same size."""
-    between = [varint(len(constant) + len(varying)) + _pairs(constant)]
-    for name, texts in varying:
-        between[-1] += _sized(name.encode()) + varint(int(texts.sizes[0]))
-        between.append(b"")
-    return laid(between, *(texts for _, texts in varying))
+@dataclass(frozen=True, slots=True)
+class HeaderForm:
+    """The headers of many records as Kafka lays them out, with room for those that differ from record to record."""
+
+    _form: Bytes
+    _rooms: tuple[slice, ...]
+
+    @classmethod
+    def of(cls, constant: Headers, varying: Sequence[tuple[str, int]]) -> "HeaderForm":
+        """Return the form, given the name and the size of each header that differs."""
+        form, rooms = varint(len(constant) + len(varying)) + _pairs(constant), []
+        for name, size in varying:
+            form += _sized(name.encode()) + varint(size)
+            rooms.append(slice(len(form), len(form) + size))
+            form += bytes(size)
+        return cls(np.frombuffer(form, np.uint8), tuple(rooms))
+
+    def filled(self, *columns: Bytes) -> Texts:
+        """Return the headers of records, given those that differ: [n, size] each."""
+        rows = np.empty((len(columns[0]), len(self._form)), np.uint8)
+        rows[:] = self._form
+        for room, column in zip(self._rooms, columns, strict=True):
+            rows[:, room] = column
+        return even(rows)
 
 
 def varint(number: int) -> bytes:
