@@ -10,8 +10,8 @@ from millrace_common.bus.framed import Framed
 from millrace_common.bus.parcels import REQUEST_BYTES_MAX, packed, parcelled, topics_of
 from millrace_common.errors import Refused
 from millrace_common.records import Bundle, Outgoing
-from millrace_engine.texts import even, joined
-from millrace_features.core.sheaves import Columns, Laid, headers, merged, varint
+from millrace_engine.texts import encoded, joined
+from millrace_features.core.sheaves import Columns, HeaderForm, Laid, merged, varint
 
 texts = st.binary(max_size=200)
 
@@ -19,8 +19,8 @@ texts = st.binary(max_size=200)
 def rows_of(records: list[tuple[bytes, bytes]], partition: int | None = 2) -> Laid:
     """Return records as a sheaf."""
     n = len(records)
-    ids = b"".join(b"%08d" % i for i in range(n))
-    told = headers((("ce_type", b"row"), ("empty", b"")), [("ce_id", even(ids, n))])
+    ids = np.frombuffer(b"".join(b"%08d" % i for i in range(n)), np.uint8).reshape(n, 8)
+    told = HeaderForm.of((("ce_type", b"row"), ("empty", b"")), [("ce_id", 8)]).filled(ids)
     columns = Columns(joined([key for key, _ in records]), joined([value for _, value in records]), told)
     return Laid("features", partition, columns, np.arange(n) * 2)
 
@@ -97,6 +97,20 @@ def test_a_row_that_no_request_takes_is_refused() -> None:
 def test_numbers_are_written_as_kafka_does() -> None:
     """Zigzag, seven bits to a byte."""
     assert [varint(n) for n in (0, 63, 64, 8_191, 8_192)] == [b"\0", b"~", b"\x80\x01", b"\xfe\x7f", b"\x80\x80\x01"]
+
+
+def test_each_record_has_the_headers_that_differ_from_record_to_record() -> None:
+    """Among those that all have."""
+    first, second = rows_of([(b"k", b"v")] * 2)
+    assert first.headers == (("ce_type", b"row"), ("empty", b""), ("ce_id", b"00000000"))
+    assert second.headers[-1] == ("ce_id", b"00000001")
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"))))
+def test_texts_are_encoded_together_as_they_are_alone(texts: list[str]) -> None:
+    """Whatever is in them."""
+    column = encoded(texts)
+    assert [column.text(i) for i in range(len(texts))] == list(map(str.encode, texts))
 
 
 odd = st.binary(max_size=300)

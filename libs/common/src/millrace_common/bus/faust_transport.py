@@ -27,7 +27,7 @@ from millrace_common.errors import Fenced
 from millrace_common.service import Service
 
 _FETCH_SECONDS_MAX = 0.25
-_SPACING_SECONDS = 0.005
+_SPACING_SECONDS = 0.01
 """Between two fetches: at each of them work is done, whatever it brings."""
 
 
