@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.features import agreement, curve, freshness, profile, reading, restart
 from benchmarks.features.agreement import Features
 from benchmarks.features.events import Workload
-from benchmarks.features.programs import ROW_BYTES, host_alone, millrace
+from benchmarks.features.programs import OURS, ROW_BYTES
 from benchmarks.features.servers import Servers
 from benchmarks.features.sizes import Sizes
 from benchmarks.features.throughput import Run, sample
@@ -17,7 +17,6 @@ from millrace_common.errors import Unavailable
 Found = Mapping[str, Any]
 Part = Callable[[Servers, Sizes, Found], object]
 LOADS = (0.2, 0.5, 0.8)
-LOADED: Mapping[str, freshness.Made] = {"millrace": millrace, "host": host_alone}
 EXACT = "faust"
 """Its deques hold every event, so that its rows are what exact windows say."""
 COMPARED = ("millrace", EXACT)
@@ -70,10 +69,10 @@ def sweeps(servers: Servers, sizes: Sizes, results: Found) -> list[dict[str, obj
 def fresh(servers: Servers, sizes: Sizes, found: Found) -> list[dict[str, object]]:
     """Load the service with shares of what it was measured to do at most, in turn with its host alone."""
     most = maximum(servers, sizes, found)
-    samples = {(share, name): list[dict[str, object]]() for share in LOADS for name in LOADED}
+    samples = {(share, name): list[dict[str, object]]() for share in LOADS for name in OURS}
     for _ in range(sizes.repeats):
         for (share, name), one in samples.items():
-            one.append(freshness.measure(servers, share * most, sizes.load_seconds, LOADED[name]))
+            one.append(freshness.measure(servers, share * most, sizes.load_seconds, OURS[name]))
     return [{"share": share, "driver": name, "maximum": most, "samples": one} for (share, name), one in samples.items()]
 
 

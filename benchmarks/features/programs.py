@@ -76,6 +76,9 @@ def host_alone(place: Place, pipeline: str) -> Program:
     return replace(millrace(place, pipeline), command=measured((sys.executable, "-m", module)))
 
 
+OURS = MappingProxyType({"millrace": millrace, "host": host_alone})
+
+
 def peer(name: str, place: Place, *, row_bytes: int = ROW_BYTES) -> Program:
     """Return a peer in its own environment."""
     chosen = PEERS[name]
@@ -107,4 +110,5 @@ def driver(name: str, place: Place, module: tuple[str, str], more: Mapping[str, 
 
 def program(name: str, place: Place, pipeline: str, *, row_bytes: int = ROW_BYTES) -> Program:
     """Return what runs under a name."""
-    return millrace(place, pipeline) if name == "millrace" else peer(name, place, row_bytes=row_bytes)
+    made = OURS.get(name)
+    return peer(name, place, row_bytes=row_bytes) if made is None else made(place, pipeline)

@@ -39,7 +39,7 @@ WHOLE = Sizes(
         Workload("one card", 1, 1_000_000, "each", DAY_MS),
     ),
     drivers=("millrace", "faust", "quix", "raw"),
-    once=("quix-sliding",),
+    once=("host", "quix-sliding"),
     sweep=Workload("10,000 cards, uniform", 10_000, 300_000, "uniform"),
     seconds_max=10.0,
     load_seconds=12.0,

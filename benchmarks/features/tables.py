@@ -12,6 +12,7 @@ NAMES = {
     "quix": "Quix Streams, tumbling windows",
     "quix-sliding": "Quix Streams, sliding windows",
     "raw": "aiokafka alone: consume, decode, produce",
+    "host": "the host alone: as ours, and nothing computed",
 }
 _BEGIN, _END = "<!-- table: {} -->", "<!-- end of table -->"
 
