@@ -169,9 +169,13 @@ class FaustReader:
     async def _check(self, app: faust.App) -> None:
         """Let lanes on which nothing arrives compare their store, and see whether there is nothing to come."""
         seen: dict[TopicPartition, int] = {}
+        consumer: Any = app.consumer
         while True:
             await asyncio.sleep(_IDLE_SECONDS)
             for at, lane in list(self._lanes.items()):
+                if self._lanes.get(at) is not lane:
+                    continue  # it was taken away meanwhile
+                lane.end = max(lane.end, consumer.end(TP(self.options.named(at.topic), at.partition)))
                 if seen.get(at) == lane.steps and not self._turns[at].locked():
                     async with self._turns[at]:
                         await lane.idle()

@@ -194,9 +194,12 @@ class Consumer(driver.Consumer):
             return ()
         if chunk.start > lane.position:
             raise Fenced(f"{lane.at} was fetched from {chunk.start} on, but is settled up to {lane.position} only")
-        stable_end = self.thread._ensure_consumer().last_stable_offset(KafkaPartition(tp.topic, tp.partition))
-        lane.end = max(lane.end, stable_end or 0)  # an open transaction of a producer ends what may be read
+        lane.end = max(lane.end, self.end(tp))
         return [raw for raw in chunk.raws if raw.offset >= lane.position]
+
+    def end(self, tp: TP) -> int:
+        """Return the end of what may be read of a partition, as last heard: an open transaction is its end."""
+        return self.thread._ensure_consumer().last_stable_offset(KafkaPartition(tp.topic, tp.partition)) or 0
 
     def recall(self, tp: TP) -> None:
         """Say again when records of a partition wait: nobody works it off any more."""
