@@ -160,8 +160,8 @@ class Consumer(driver.Consumer):
             lane = self.reader.lane_of(tp)
             if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
                 return
+            self._called.add(tp)  # also where it is being taken away: the next seek forgets it
             if lane is not None:
-                self._called.add(tp)
                 yield tp, self._message(tp, lane)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[Any, Any]:
