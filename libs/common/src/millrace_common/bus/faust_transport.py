@@ -27,8 +27,14 @@ from millrace_common.errors import Fenced
 from millrace_common.service import Service
 
 _FETCH_SECONDS_MAX = 0.25
-_SPACING_SECONDS = 0.01
-"""Between two fetches: at each of them work is done, whatever it brings."""
+_FETCH_WAIT_MS = 10
+_FETCH_BYTES_MIN = 1 << 20
+"""At each fetch work is done, whatever it brings: so the broker holds it back until there is much, or so long.
+
+To wait here between two of them would bring what is as old as the wait: aiokafka fetches ahead.
+"""
+_FULL_SECONDS = 0.005
+"""How often is seen whether a partition of which a batch waits had its turn."""
 
 
 class Reader(Protocol):
@@ -87,7 +93,12 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self.fetching: asyncio.Task[None] | None = None
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        return group_consumer(transport.reader.options, transport.reader.service)
+        return group_consumer(
+            transport.reader.options,
+            transport.reader.service,
+            fetch_bytes_min=_FETCH_BYTES_MIN,
+            fetch_wait_ms=_FETCH_WAIT_MS,
+        )
 
     async def on_start(self) -> None:
         """Begin to fetch."""
@@ -105,14 +116,14 @@ class _Thread(driver.AIOKafkaConsumerThread):
     async def _fetch(self) -> None:
         while True:
             wanted = self.fetched.wanted(self.partitions)
-            if wanted:
-                seconds = _FETCH_SECONDS_MAX if len(wanted) == len(self.partitions) else _SPACING_SECONDS
-                records = await self._fetch_records(self._ensure_consumer(), wanted, timeout=seconds)
-                for tp, raws in records.items():
-                    self.fetched.put(TP(tp.topic, tp.partition), raws)
-                if records:
-                    self._tell()
-            await asyncio.sleep(_SPACING_SECONDS)
+            seconds = _FETCH_SECONDS_MAX if len(wanted) == len(self.partitions) else _FULL_SECONDS
+            records = await self._fetch_records(self._ensure_consumer(), wanted, timeout=seconds) if wanted else {}
+            for tp, raws in records.items():
+                self.fetched.put(TP(tp.topic, tp.partition), raws)
+            if records:
+                self._tell()
+            else:
+                await asyncio.sleep(_FULL_SECONDS)
 
     def _tell(self) -> None:
         self.parent_loop.call_soon_threadsafe(self.news.set)

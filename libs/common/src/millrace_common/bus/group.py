@@ -34,10 +34,13 @@ _STOP_SECONDS_MAX = 3.0
 _ANSWER_SECONDS_MAX = 30.0
 
 
-def group_consumer(options: KafkaOptions, service: Service) -> AIOKafkaConsumer:
+def group_consumer(
+    options: KafkaOptions, service: Service, *, fetch_bytes_min: int = 1, fetch_wait_ms: int = 500
+) -> AIOKafkaConsumer:
     """Return a consumer of a service's group that never commits and never chooses an offset by itself (R9).
 
-    Its membership is static: a process that is restarted within the session takes its partitions back at once.
+    Its membership is static: a process that is restarted within the session takes its partitions back at once. The
+    broker holds an answer back until there is so much to send, or that long.
     """
     return Consumer(
         bootstrap_servers=options.bootstrap,
@@ -50,6 +53,8 @@ def group_consumer(options: KafkaOptions, service: Service) -> AIOKafkaConsumer:
         heartbeat_interval_ms=int(options.session_seconds * 1_000 / 4),
         rebalance_timeout_ms=int(options.settle_seconds_max * 2_000),
         max_partition_fetch_bytes=4 << 20,
+        fetch_min_bytes=fetch_bytes_min,
+        fetch_max_wait_ms=fetch_wait_ms,
         partition_assignment_strategy=[RoundRobinPartitionAssignor],
     )
 
