@@ -249,6 +249,33 @@ async def test_a_slow_partition_does_not_hold_up_another(rig: AnyRig) -> None:
         await until(lambda: done[0] == 3 and done[1] == 2 * BATCH_RECORDS_MAX, task)
 
 
+async def test_partitions_that_are_handled_in_turn_are_settled_side_by_side(rig: AnyRig) -> None:
+    """One batch is with the handler at a time; while it is settled the next one may be."""
+    await rig.open()
+    await rig.publish(numbered(6 * BATCH_RECORDS_MAX))
+    handled, with_handler, at_once, both = Counter[int](), Counter[str](), list[int](), asyncio.Event()
+    if isinstance(rig, MemoryRig):
+        both.set()  # it works one partition off after the other
+
+    async def handler(batch: Batch) -> Outcome:
+        with_handler["now"] += 1
+        at_once.append(with_handler["now"])
+        await asyncio.sleep(0.01)
+        with_handler["now"] -= 1
+        handled[batch.at.partition] += len(batch.records)
+        if len(handled) == 2:
+            both.set()
+
+        async def apply() -> None:
+            await both.wait()
+
+        return Outcome(apply=apply)
+
+    async with rig.process() as bus, running(bus, Service("s").on("in", handler, in_turn=True)) as task:
+        await until(lambda: sum(handled.values()) == 6 * BATCH_RECORDS_MAX, task)
+    assert set(at_once) == {1}
+
+
 async def test_a_record_that_comes_as_its_partition_falls_idle_does_not_wait_for_another(rig: AnyRig) -> None:
     """Each record is sent when the one before it is in the handler, so that it comes about when that one is settled."""
     await rig.open()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -100,6 +101,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._standing = standing
         self._logs = logs
         self._workers: dict[TopicPartition, _Worker] = {}
+        self._handling = asyncio.Lock()
         self._leaving = False
         self._taking: asyncio.Task[None] | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -198,7 +200,9 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         async def commit() -> None:
             await self._commit(tp, batch.end)
 
-        await lane.work(batch, self._settler, commit)
+        async with self._handling if lane.subscription.in_turn else nullcontext():
+            outcome = await lane.handle(batch)
+        await lane.settle(batch, outcome, self._settler, commit)
 
     async def _fetch(self, lane: Lane, tp: KafkaPartition) -> Batch | None:
         try:
