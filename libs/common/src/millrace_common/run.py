@@ -103,9 +103,9 @@ class _Process:
 
     async def run(self) -> None:
         """Work until a signal: then not ready, stop fetching, settle what is in flight, answer what was asked."""
-        stop = asyncio.Event()
-        for number in _SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in _SIGNALS:  # not the loop's own handlers: between those and none a second signal would kill
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
         server, listening = self._server()
         http = asyncio.create_task(server.serve([listening]))
         work = asyncio.create_task(self._work())
@@ -116,7 +116,6 @@ class _Process:
                 task.result()
         log.info("process_stops")
         for number in _SIGNALS:  # a second one changes nothing, also while the interpreter ends: there is a deadline
-            asyncio.get_running_loop().remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
         self.probes.stopping = True
         deadline = threading.Timer(_STOP_SECONDS_MAX, crash)
