@@ -11,6 +11,9 @@ log = structlog.get_logger()
 
 async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
     """Run all until the first error or a cancellation; then cancel the rest, await them, raise the first error."""
+    if len(coroutines) == 1:  # there is nobody to cancel for it
+        await coroutines[0]
+        return
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         await asyncio.gather(*tasks)

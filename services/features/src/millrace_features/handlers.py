@@ -168,8 +168,7 @@ class Features:
             await self._judge(shard, [lot for lot in admitted.lots if lot.entity_type == name], judged)
 
         async def apply() -> None:
-            stores = [self._store(shard, batch) for shard in shards.values()]
-            await (together(*stores) if len(stores) > 1 else stores[0])
+            await together(*(self._store(shard, batch) for shard in shards.values()))
             self._count(batch, judged)
 
         return Outcome(judged.published(), apply)
