@@ -40,6 +40,7 @@ from millrace_common.slots import Cursor, Slot
 from millrace_engine.events import compile_events
 from millrace_engine.steps import COUNTED
 from millrace_features.core.feeds import compile_feeds
+from millrace_features.core.judging import Judging
 from millrace_features.handlers import Features
 
 RAW, PARTITIONS, BATCH = "raw-data", 4, 5_000
@@ -193,9 +194,8 @@ class Budget:
 async def opened(groups: int) -> Features:
     """Return a handler that has taken its partitions over."""
     declared = deployment(groups)
-    features = Features(
-        compile_feeds(declared), compile_events(declared), Nowhere(), Broker(), "0", entities_max=2_000_000
-    )
+    judging = Judging(compile_feeds(declared), "0", entities_max=2_000_000)
+    features = Features(judging, compile_events(declared), Nowhere(), Broker())
     for partition in range(PARTITIONS):
         await features.start(TopicPartition(RAW, partition), None)
     return features
@@ -227,6 +227,7 @@ async def by_stage(features: Features, fetched: Fetched, budget: Budget) -> None
     with budget.stage("state to store"):
         for values, cursor in shard.writes(fetched.first, batch.end):
             await features.online.write(shard.slot, values, cursor)
+        shard.stored(cursor)
 
 
 async def main(count: int, cards: int, groups: int, *, headers: bool) -> None:

@@ -44,8 +44,8 @@ def test_values_as_columns_are_the_values(held: dict[str, list[bytes]]) -> None:
 @given(st.dictionaries(NAMES, VALUES, max_size=12), st.integers(0, 12), st.integers(0, 12))
 def test_a_part_of_the_rows_is_a_part_of_the_values(held: dict[str, list[bytes]], first: int, end: int) -> None:
     """Calls of some entities each hold what one call would."""
-    whole = columns_of(held)
-    part = Changed(whole.around, whole.names.part(first, end), whole.records.part(first, end))
+    whole, rows = columns_of(held), slice(first, end)
+    part = Changed(whole.around, whole.names.part(rows), whole.records.part(rows))
     assert dict(part) == one_by_one(dict(list(held.items())[first:end]))
 
 

@@ -28,9 +28,9 @@ class Texts(NamedTuple):
         """Return the text of a row."""
         return self.data[self.firsts[i] : self.firsts[i] + self.sizes[i]].tobytes()
 
-    def part(self, first: int, end: int) -> "Texts":
-        """Return the rows [first, end)."""
-        return Texts(self.data, self.firsts[first:end], self.sizes[first:end])
+    def part(self, rows: slice) -> "Texts":
+        """Return some of the rows."""
+        return Texts(self.data, self.firsts[rows], self.sizes[rows])
 
     def by(self, k: int) -> "Texts":
         """Return texts, given row by row, as rows of k."""

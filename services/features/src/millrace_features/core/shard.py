@@ -1,6 +1,6 @@
 """The cached state of one slot: what this process knows of its entities, and how far it is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, filterfalse
 
@@ -155,23 +155,23 @@ class Shard:
             self.plan.arguments(lot.spec.type, lot.fields),
         )
 
-    def writes(self, first: int, end: int) -> Iterator[tuple[Mapping[str, bytes], Cursor]]:
-        """Yield the guarded calls that store the batch [first, end): only the last one moves offset and marks (R3)."""
+    def writes(self, first: int, end: int) -> list[tuple[Mapping[str, bytes], Cursor]]:
+        """Return the guarded calls that store the batch [first, end): only the last one moves offset and marks (R3)."""
         before = self.cursor or Cursor(first, {})
         after = Cursor(max(before.offset, end), dict(self.marks))
         slots = self.table.dirty()
         if not len(slots):
-            if after != self.cursor:
-                yield {}, after
-                self.cursor = after
-            return
+            return [] if after == self.cursor else [({}, after)]
         records = self.table.changes(slots)
         names = encoded([redis_id(self.table.name(slot)) for slot in slots.tolist()])
         step = max(1, KEYS_PER_WRITE // (1 + len(self.plan.groups)))
-        for begin in range(0, len(slots), step):
-            changed = Changed(self._around_texts, names.part(begin, begin + step), records.part(begin, begin + step))
-            yield changed, after if begin + step >= len(slots) else before
-        self.cursor = after
+        parts = [slice(begin, begin + step) for begin in range(0, len(slots), step)]
+        changed = [Changed(self._around_texts, names.part(part), records.part(part)) for part in parts]
+        return [*((one, before) for one in changed[:-1]), (changed[-1], after)]
+
+    def stored(self, cursor: Cursor) -> None:
+        """Take note that all of a batch's writes are done."""
+        self.cursor = cursor
         self.table.clean()
 
 
