@@ -1,15 +1,12 @@
 """Where long computations run: at once, or in a thread beside the event loop."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
-_SWITCH_SECONDS = 0.001
-"""How long the loop waits at most for a computation to let it go on: an answer takes several turns of it."""
 
 
 class Compute(Protocol):
@@ -33,15 +30,12 @@ class ComputeThread:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
-        self._switch_seconds = sys.getswitchinterval()
 
     def __enter__(self) -> "ComputeThread":
-        sys.setswitchinterval(_SWITCH_SECONDS)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._thread.shutdown()
-        sys.setswitchinterval(self._switch_seconds)
 
     async def __call__(self, work: Callable[[], T], /) -> T:
         """Compute in the thread. What is computed when its caller is cancelled is computed to its end, for nobody."""

@@ -206,6 +206,8 @@ class Consumer(driver.Consumer):
         if chunk.start > lane.position:
             raise Fenced(f"{lane.at} was fetched from {chunk.start} on, but is settled up to {lane.position} only")
         lane.end = max(lane.end, self.end(tp))
+        if chunk.start == lane.position:
+            return chunk.raws
         return [raw for raw in chunk.raws if raw.offset >= lane.position]
 
     def end(self, tp: TP) -> int:

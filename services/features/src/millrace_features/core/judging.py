@@ -62,6 +62,7 @@ class Judging:
         judged.outgoing = judged.published()
         judged.writes = [(shard, shard.writes(batch.records[0].offset, batch.end)) for shard in shards.values()]
         judged.tally["in"] = len(batch.records)
+        del admitted  # thousands of objects go with it: here, and not where the loop would wait for that
         yield judged
 
     def _set_aside(self, batch: Batch, admitted: Admitted, judged: Judged) -> None:
