@@ -225,9 +225,7 @@ async def by_stage(features: Features, fetched: Fetched, budget: Budget) -> None
             for one in packed(lambda: BatchBuilder(BATCH_BYTES, 0), parcel):
                 one.batch._build()
     with budget.stage("state to store"):
-        for values, cursor in shard.writes(fetched.first, batch.end):
-            await features.online.write(shard.slot, values, cursor)
-        shard.stored(cursor)
+        await features._store(shard, shard.writes(fetched.first, batch.end))
 
 
 async def main(count: int, cards: int, groups: int, *, headers: bool) -> None:

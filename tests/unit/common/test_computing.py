@@ -5,14 +5,14 @@ import threading
 
 import pytest
 
-from millrace_common.computing import ComputeThread, at_once
+from millrace_common.computing import at_once, compute_thread
 from millrace_common.errors import Misconfigured
 
 
 async def test_the_loop_goes_on_while_a_thread_computes() -> None:
     """What is computed waits here for something that only the loop can do meanwhile."""
     told = threading.Event()
-    with ComputeThread() as compute:
+    with compute_thread() as compute:
         computing = asyncio.ensure_future(compute(lambda: told.wait(10)))
         asyncio.get_running_loop().call_later(0.01, told.set)
         assert await computing
@@ -26,7 +26,7 @@ async def test_computations_come_one_after_another_in_one_thread() -> None:
         order.append((name, threading.get_ident()))
         order.append((name, threading.get_ident()))
 
-    with ComputeThread() as compute:
+    with compute_thread() as compute:
         await asyncio.gather(*(compute(lambda name=name: work(name)) for name in "abc"))  # type: ignore[misc]
     assert [name for name, _ in order] == list("aabbcc")
     assert len({thread for _, thread in order}) == 1
@@ -42,7 +42,7 @@ async def test_what_a_computation_raises_is_raised_to_whom_asked() -> None:
     """Of either kind; and the thread goes on."""
     with pytest.raises(Misconfigured, match="no such store"):
         await at_once(failing)
-    with ComputeThread() as compute:
+    with compute_thread() as compute:
         with pytest.raises(Misconfigured, match="no such store"):
             await compute(failing)
         assert await compute(lambda: 7) == 7
@@ -57,7 +57,7 @@ async def test_a_computation_of_somebody_who_left_is_over_before_the_thread_is()
         begun.wait(10)
         ended.set()
 
-    with ComputeThread() as compute:
+    with compute_thread() as compute:
         computing = asyncio.ensure_future(compute(work))
         await asyncio.sleep(0)
         computing.cancel()

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from millrace_common.computing import Compute, ComputeThread, at_once
+from millrace_common.computing import Compute, at_once, compute_thread
 from millrace_common.host import Host
 from millrace_common.online import OnlineWriter
 from millrace_common.service import Service
@@ -45,7 +45,7 @@ async def service(settings: Settings, host: Host) -> AsyncIterator[Service]:
     """Open the online store and yield the service."""
     compile_kernels()
     connecting = OnlineWriter.connect(settings.redis_url, retry_seconds_max=settings.features_redis_seconds_max)
-    with ComputeThread() as compute:
+    with compute_thread() as compute:
         async with connecting as store:
             await store.claim(await host.publisher.partitions(RAW_DATA.name))
             yield build(host, store=store, entities_max=settings.features_cache_entities_max, compute=compute)

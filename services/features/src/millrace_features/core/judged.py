@@ -41,9 +41,10 @@ class Judged:
                 singles.append((place, self.results[place]))
         if not self.rows:
             return [one for _, one in singles]
+        rows = [*self.rows]
         beside = [(place, one) for place, one in singles if one.topic == FEATURES.name]
         if beside:
             places, records = zip(*beside, strict=True)
-            self.rows.append((places, Laid.of(records, self.rows[0][1].partition)))
-        sheaf = self.rows[0][1] if len(self.rows) == 1 else merged(self.rows)
+            rows.append((places, Laid.of(records, rows[0][1].partition)))
+        sheaf = rows[0][1] if len(rows) == 1 else merged(rows)
         return Bundle([one for _, one in singles if one.topic != FEATURES.name], sheaf)
