@@ -11,10 +11,15 @@ from aiokafka import conn
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
+from aiokafka.protocol.produce import ProduceRequest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from millrace_common.bus.connecting import Connection, see_closed_connections
+from millrace_common.bus.connecting import Connection, pieces, see_closed_connections
 
 NO_ERROR, NO_VERSIONS = 0, 0
+MAGIC_2 = {0: (3, 7)}
+"""What a broker says that takes batches of Kafka's record format 2."""
 TURNS_MAX = 1_000
 
 
@@ -67,6 +72,47 @@ def test_a_write_to_a_connection_that_was_reset_is_a_kafka_error(broker: socket.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert type(runner.run(reset(broker, AIOKafkaConnection))) is RuntimeError, "it was mended: ours can go"
         assert type(runner.run(reset(broker, Connection))) is KafkaConnectionError
+
+
+names = st.text(st.characters(codec="utf-8"), max_size=8)
+batches = st.lists(st.tuples(st.integers(0, 9), st.none() | st.binary().map(bytearray)), max_size=3)
+
+
+@given(st.none() | names, st.lists(st.tuples(names, batches), max_size=3))
+def test_a_request_in_pieces_is_what_aiokafka_sends(id_: str | None, topics: list[tuple[str, list[object]]]) -> None:
+    """Byte for byte, and each batch is the very object that was to be sent."""
+    request = ProduceRequest(id_, -1, 500, topics).prepare(MAGIC_2)
+    found = list(pieces(request.SCHEMA, [getattr(request, name) for name in request.SCHEMA.names]))
+    assert b"".join(found) == request.encode()
+    sent = [batch for _, partitions in topics for _, batch in partitions if batch is not None]
+    assert [id(one) for one in found if isinstance(one, bytearray)] == list(map(id, sent))
+
+
+async def sent_whole(broker: socket.socket, batch: bytearray) -> tuple[bytes, bytes]:
+    """Return a request with a large batch as aiokafka would have sent it, and what the broker's end received."""
+    ours = Connection(*broker.getsockname())
+    theirs = await connected(broker, ours)
+    ours._versions = MAGIC_2
+    request = ProduceRequest(None, -1, 500, [("t", [(0, batch)])])
+    whole = request.prepare(MAGIC_2).encode()
+    answer, received = asyncio.ensure_future(ours.send(request)), b""
+    try:
+        while whole not in received:
+            received += await asyncio.get_running_loop().sock_recv(theirs, 1 << 20)
+            (size,) = struct.unpack_from(">i", received)
+            assert len(received) <= 4 + size
+    finally:
+        ours.close()
+        theirs.close()
+        await asyncio.gather(answer, return_exceptions=True)
+    return whole, received[4:]
+
+
+def test_a_request_larger_than_the_socket_takes_arrives_whole(broker: socket.socket) -> None:
+    """In its order, with its size before it."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        whole, received = runner.run(sent_whole(broker, bytearray(range(256)) * 40_000))
+    assert received.endswith(whole)
 
 
 def test_clients_connect_by_it() -> None:
