@@ -6,12 +6,12 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace_common.bus.framed import Framed
+from millrace_common.bus.framed import HEADER_BYTES, Framed
 from millrace_common.bus.parcels import REQUEST_BYTES_MAX, packed, parcelled, topics_of
 from millrace_common.errors import Refused
 from millrace_common.records import Bundle, Outgoing
-from millrace_engine.texts import encoded, joined
-from millrace_features.core.sheaves import Columns, HeaderForm, Laid, merged, varint
+from millrace_engine.texts import encoded, even, joined, woven
+from millrace_features.core.sheaves import Columns, Laid, merged, told_between, varint
 
 texts = st.binary(max_size=200)
 
@@ -20,8 +20,9 @@ def rows_of(records: list[tuple[bytes, bytes]], partition: int | None = 2) -> La
     """Return records as a sheaf."""
     n = len(records)
     ids = np.frombuffer(b"".join(b"%08d" % i for i in range(n)), np.uint8).reshape(n, 8)
-    told = HeaderForm.of((("ce_type", b"row"), ("empty", b"")), [("ce_id", 8)]).filled(ids)
-    columns = Columns(joined([key for key, _ in records]), joined([value for _, value in records]), told)
+    told = woven(told_between((("ce_type", b"row"), ("empty", b"")), [("ce_id", 8)]), even(ids))
+    values = woven(joined([b"", b""]), joined([value for _, value in records]))
+    columns = Columns(joined([key for key, _ in records]), values, told)
     return Laid("features", partition, columns, np.arange(n) * 2)
 
 
@@ -41,7 +42,9 @@ def sent(batches: list[Framed]) -> list[tuple[bytes | None, bytes | None, list[t
 def test_a_reader_finds_the_records_of_a_sheaf(records: list[tuple[bytes, bytes]], bytes_max: int) -> None:
     """Every record once, in order, whatever the batches hold; none of those is larger than asked."""
     rows = rows_of(records)
-    batches = [(count, Framed(count, data), len(data)) for count, data in rows.framed(bytes_max)]
+    batches = [
+        (count, Framed(count, data), len(data) - HEADER_BYTES) for count, data in rows.framed(bytes_max, HEADER_BYTES)
+    ]
     assert all(count == 1 or size <= bytes_max for count, _, size in batches)
     assert sent([batch for _, batch, _ in batches]) == [(one.key, one.value, list(one.headers)) for one in rows]
 
@@ -49,12 +52,14 @@ def test_a_reader_finds_the_records_of_a_sheaf(records: list[tuple[bytes, bytes]
 @pytest.mark.parametrize("size", [0, 63, 64, 8_191, 8_192, 1_048_575, 1_048_576])
 def test_sizes_where_a_number_takes_another_byte(size: int) -> None:
     """Lengths on either side of where their varint grows."""
-    assert sent([Framed(1, data) for _, data in rows_of([(b"k", bytes(size))]).framed(1)])[0][1] == bytes(size)
+    assert sent([Framed(1, data) for _, data in rows_of([(b"k", bytes(size))]).framed(1, HEADER_BYTES)])[0][1] == bytes(
+        size
+    )
 
 
 def test_a_batch_keeps_its_bytes_when_it_is_sent_again() -> None:
     """aiokafka states its producer once, and asks for the bytes at each try."""
-    ((count, data),) = rows_of([(b"k", b"v")]).framed(1_000)
+    ((count, data),) = rows_of([(b"k", b"v")]).framed(1_000, HEADER_BYTES)
     batch = Framed(count, data)
     batch._set_producer_state(7, 3, 11)  # as aiokafka does
     first = bytes(batch._build())

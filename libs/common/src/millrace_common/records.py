@@ -85,10 +85,10 @@ class Sheaf(Sequence[Outgoing]):
         """Return one of the records."""
 
     @abstractmethod
-    def framed(self, bytes_max: int) -> Iterator[tuple[int, memoryview]]:
-        """Yield how many records follow, and their bytes in Kafka's record format 2; at least one record at a time.
+    def framed(self, bytes_max: int, headroom: int) -> Iterator[tuple[int, bytearray]]:
+        """Yield how many records follow, and `headroom` bytes with theirs in Kafka's record format 2 behind them.
 
-        The bytes are good until the next ones are asked for.
+        They take `bytes_max` at most, but for a record that takes more by itself.
         """
 
     def __iter__(self) -> Iterator[Outgoing]:

@@ -49,6 +49,22 @@ class Texts(NamedTuple):
         return Texts(self.data, self.firsts.reshape(k, -1).T, self.sizes.reshape(k, -1).T)
 
 
+class Woven(NamedTuple):
+    """Texts in pieces: row i of `varying` [n, k], with text j of `between` [k + 1] before its j-th, the last behind.
+
+    `sizes` [n] are those of the whole texts.
+    """
+
+    between: Texts
+    varying: Texts
+    sizes: Int64s
+
+    def text(self, i: int) -> bytes:
+        """Return the text of a row."""
+        one = slice(i, i + 1)
+        return laid(Woven(self.between, self.varying.part(one), self.sizes[one])).text(0)
+
+
 def joined(texts: Sequence[bytes]) -> Texts:
     """Return texts."""
     sizes = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -103,7 +119,7 @@ def times(times_us: Int64s) -> Bytes:
     return text
 
 
-def laid(between: Texts, *columns: Texts) -> Texts:
+def woven(between: Texts, *columns: Texts) -> Woven:
     """Return for each row the texts of all columns; text i of `between` stands before the i-th, its last at the end."""
     n, widths = len(columns[0].firsts), [column.firsts.size for column in columns]
     firsts = np.empty((n, sum(widths) // n), np.int64)
@@ -114,11 +130,15 @@ def laid(between: Texts, *columns: Texts) -> Texts:
         np.add(column.firsts.reshape(n, -1), at, out=firsts[:, there])
         sizes[:, there] = column.sizes.reshape(n, -1)
         at, place = at + len(column.data), there.stop
-    varying = Texts(np.concatenate([column.data for column in columns]), firsts, sizes)
-    data = np.empty(int(sizes.sum()) + n * len(between.data), np.uint8)
-    rows = np.empty((2, n), np.int64)
-    _lay(between, varying, data, rows)
-    return Texts(data, *rows)
+    data = columns[0].data if len(columns) == 1 else np.concatenate([column.data for column in columns])
+    return Woven(between, Texts(data, firsts, sizes), sizes.sum(axis=1) + len(between.data))
+
+
+def laid(texts: Woven) -> Texts:
+    """Return texts each in one piece."""
+    data = np.empty(int(texts.sizes.sum()), np.uint8)
+    _lay(texts, data)
+    return Texts(data, np.cumsum(texts.sizes) - texts.sizes, texts.sizes)
 
 
 def _copied(_typing: Any, to: Any, at: Any, source: Any, first: Any, size: Any) -> Any:
@@ -138,17 +158,21 @@ copy_bytes = cast(Any, intrinsic(_copied))
 
 
 @bare
-def _lay(constant: Texts, varying: Texts, out: Bytes, rows: Int64s) -> None:
-    """Write rows side by side; `rows` [2, n] takes where each begins, and its size."""
-    n, columns = varying.firsts.shape
+def _lay(texts: Woven, out: Bytes) -> None:
     at = 0
-    for i in range(n):
-        rows[0, i] = at
-        for place in range(columns + 1):
-            at = put(out, at, constant, constant.firsts[place], constant.sizes[place])
-            if place < columns:
-                at = put(out, at, varying, varying.firsts[i, place], varying.sizes[i, place])
-        rows[1, i] = at - rows[0, i]
+    for i in range(len(texts.sizes)):
+        at = put_woven(out, at, texts, i)
+
+
+@leaf
+def put_woven(out: Bytes, at: int, texts: Woven, i: int) -> int:
+    """Lay a text out at a place; return the place behind it."""
+    between, varying, _ = texts
+    columns: int = varying.firsts.shape[1]
+    for j in range(columns):
+        at = put(out, at, between, between.firsts[j], between.sizes[j])
+        at = put(out, at, varying, varying.firsts[i, j], varying.sizes[i, j])
+    return put(out, at, between, between.firsts[columns], between.sizes[columns])
 
 
 @leaf

@@ -1,7 +1,7 @@
 """A Kafka batch whose records are laid out already: to hand them to aiokafka's builder one by one takes longer."""
 
 from aiokafka.record.default_records import DefaultRecordBase as Format
-from aiokafka.record.util import calc_crc32c
+from crc32c import crc32c
 
 HEADER_BYTES = Format.HEADER_STRUCT.size
 _MAGIC = 2
@@ -10,11 +10,14 @@ _NO_TIME = -1
 
 
 class Framed:
-    """What aiokafka's sender asks of a `BatchBuilder`, for records in Kafka's record format 2, uncompressed."""
+    """What aiokafka's sender asks of a `BatchBuilder`, for records in Kafka's record format 2, uncompressed.
 
-    def __init__(self, count: int, records: memoryview) -> None:
+    `buffer` has them behind HEADER_BYTES of room, which are filled here.
+    """
+
+    def __init__(self, count: int, buffer: bytearray) -> None:
         self._count = count
-        self._buffer = bytearray(HEADER_BYTES) + records
+        self._buffer = buffer
         self._producer = (-1, -1, 0)
         self._is_built = False
 
@@ -43,8 +46,7 @@ class Framed:
         """Return the batch as it is sent; the same bytes when it is sent again."""
         if not self._is_built:
             self._write_header(0)
-            covered = memoryview(self._buffer)[Format.ATTRIBUTES_OFFSET :]
-            self._write_header(calc_crc32c(covered))
+            self._write_header(crc32c(memoryview(self._buffer)[Format.ATTRIBUTES_OFFSET :]))
             self._is_built = True
         return self._buffer
 

@@ -106,7 +106,7 @@ def packed(create: Callable[[], BatchBuilder], parcel: Parcel) -> Iterator[Packe
 
 def _framed(parcel: Parcel, sheaf: Sheaf) -> Iterator[Packed]:
     first = 0
-    for count, data in sheaf.framed(BATCH_BYTES - HEADER_BYTES):
+    for count, data in sheaf.framed(BATCH_BYTES - HEADER_BYTES, HEADER_BYTES):
         if count == 1:
             refuse_large(sheaf[first])
         yield Packed(parcel.places[first : first + count], Framed(count, data))

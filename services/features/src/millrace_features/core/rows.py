@@ -19,15 +19,15 @@ from millrace_common.ids import row_digests
 from millrace_common.messages import FeatureRow
 from millrace_common.records import TopicPartition
 from millrace_engine.entity import EntityPlan
-from millrace_engine.texts import Texts, encoded, even, items, joined, laid, lines, times
+from millrace_engine.texts import Texts, encoded, even, items, joined, lines, times, woven
 from millrace_features.core.lots import Lot
-from millrace_features.core.sheaves import Columns, HeaderForm, Laid
+from millrace_features.core.sheaves import Columns, Laid, told_between
 
 INTEGERS_MAX = 2**53
 _ENCODER = msgspec.json.Encoder()
 _ENCODE, _LINES = _ENCODER.encode, _ENCODER.encode_lines
 _FACTS = msgspec.structs.fields(FeatureRow)
-_TOLD = HeaderForm.of(constant_headers(FeatureRow), (("ce_id", 32), ("ce_time", 27)))
+_TOLD = told_between(constant_headers(FeatureRow), (("ce_id", 32), ("ce_time", 27)))
 Pieces = list[bytes | None]
 """A part of a row's JSON; None: what differs from row to row."""
 
@@ -57,19 +57,21 @@ class RowWriter:
         home: where the topic of rows has as many (`aligned`).
         """
         at, offsets = lot.records.at, lot.records.offsets
-        ids = np.frombuffer(digests.hex().encode(), np.uint8).reshape(len(lot), -1)
+        ids = even(np.frombuffer(digests.hex().encode(), np.uint8).reshape(len(lot), -1))
         numbers = [lot.times_us.tolist(), lot.appends_us.tolist(), offsets.tolist(), *self._columns(values)]
         columns = [
-            even(ids),
+            ids,
             lines(_LINES(lot.event_ids)),
             lines(_LINES(lot.entity_ids)),
             items(_ENCODE(list(chain.from_iterable(numbers)))).rows(len(numbers)),
             *([lines(_LINES(lot.events))] if self.spine else ()),
         ]
-        rows = laid(self._form(at, said), *columns)
-        told = _TOLD.filled(ids, times(lot.times_us))
-        keys = encoded(lot.entity_ids)
-        return Laid(FeatureRow.topic, at.partition if self.aligned else None, Columns(keys, rows, told), offsets)
+        rows = Columns(
+            encoded(lot.entity_ids),
+            woven(self._form(at, said), *columns),
+            woven(_TOLD, ids, even(times(lot.times_us))),
+        )
+        return Laid(FeatureRow.topic, at.partition if self.aligned else None, rows, offsets)
 
     def _columns(self, values: NDArray[np.float32]) -> list[list[Any]]:
         """Return the values of each feature as they are written."""

@@ -9,19 +9,18 @@ from numpy.typing import NDArray
 
 from millrace_common.records import Headers, Outgoing, Sheaf
 from millrace_engine.jit import bare, leaf
-from millrace_engine.texts import Bytes, Texts, even, joined, put, together
+from millrace_engine.texts import Bytes, Texts, Woven, joined, laid, put, put_woven, together, woven
 
-VARINT_BYTES_MAX = 5
-FRAME_BYTES_MAX = 2 + 4 * VARINT_BYTES_MAX
-"""What else stands in a record: attributes, time, and the varints of its length, its place, key's and value's size."""
+_WHOLE = joined([b"", b""])
+"""What stands around texts that are in one piece."""
 
 
 class Columns(NamedTuple):
     """What a record is made of: `told` are its headers as Kafka lays them out, their number first."""
 
     keys: Texts
-    values: Texts
-    told: Texts
+    values: Woven
+    told: Woven
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,9 +36,10 @@ class Laid(Sheaf):
     def of(cls, records: Sequence[Outgoing], partition: int | None) -> "Laid":
         """Return records, of which there is one, that have keys, values and causes."""
         told = [_laid_out(record.headers) for record in records]
-        columns = ([record.key or b"" for record in records], [record.value or b"" for record in records], told)
+        keys, values = [record.key or b"" for record in records], [record.value or b"" for record in records]
+        columns = Columns(joined(keys), woven(_WHOLE, joined(values)), woven(_WHOLE, joined(told)))
         causes = np.array([record.cause_offset for record in records], np.int64)
-        return cls(records[0].topic, partition, Columns(*map(joined, columns)), causes)
+        return cls(records[0].topic, partition, columns, causes)
 
     def __len__(self) -> int:
         return len(self.cause_offsets)
@@ -49,49 +49,33 @@ class Laid(Sheaf):
         key, value, told = (texts.text(i) for texts in self.columns)
         return Outgoing(self.topic, key, value, _read(told), self.partition, int(self.cause_offsets[i]))
 
-    def framed(self, bytes_max: int) -> Iterator[tuple[int, memoryview]]:
-        """Yield how many records follow, and their bytes in Kafka's record format 2; at least one record at a time."""
-        columns, first = self.columns, 0
-        sizes = columns.keys.sizes + columns.values.sizes + columns.told.sizes + FRAME_BYTES_MAX
-        out = np.empty(min(int(sizes.sum()), max(bytes_max, int(sizes.max()))), np.uint8)
+    def framed(self, bytes_max: int, headroom: int) -> Iterator[tuple[int, bytearray]]:
+        """Yield how many records follow, and `headroom` bytes with theirs in Kafka's record format 2 behind them."""
+        first = 0
         while first < len(self):
-            end, size = frame(columns, first, out[: max(bytes_max, int(sizes[first]))])
-            yield end - first, out[:size].data
+            end, size = measure(self.columns, first, bytes_max)
+            data = bytearray(headroom + size)
+            frame(self.columns, first, end, np.frombuffer(data, np.uint8)[headroom:])
+            yield end - first, data
             first = end
 
 
 def merged(parts: Sequence[tuple[Sequence[int], Laid]]) -> Laid:
     """Return sheaves for one partition as one, in the order of the places of their records."""
     order = np.argsort(np.concatenate([places for places, _ in parts]), kind="stable")
-    columns = Columns(*(together(each, order) for each in zip(*(sheaf.columns for _, sheaf in parts), strict=True)))
+    keys, values, told = zip(*(sheaf.columns for _, sheaf in parts), strict=True)
+    whole = [woven(_WHOLE, together(list(map(laid, each)), order)) for each in (values, told)]
     causes = np.concatenate([sheaf.cause_offsets for _, sheaf in parts])[order]
-    return Laid(parts[0][1].topic, parts[0][1].partition, columns, causes)
+    return Laid(parts[0][1].topic, parts[0][1].partition, Columns(together(keys, order), *whole), causes)
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderForm:
-    """The headers of many records as Kafka lays them out, with room for those that differ from record to record."""
-
-    _form: Bytes
-    _rooms: tuple[slice, ...]
-
-    @classmethod
-    def of(cls, constant: Headers, varying: Sequence[tuple[str, int]]) -> "HeaderForm":
-        """Return the form, given the name and the size of each header that differs."""
-        form, rooms = varint(len(constant) + len(varying)) + _pairs(constant), []
-        for name, size in varying:
-            form += _sized(name.encode()) + varint(size)
-            rooms.append(slice(len(form), len(form) + size))
-            form += bytes(size)
-        return cls(np.frombuffer(form, np.uint8), tuple(rooms))
-
-    def filled(self, *columns: Bytes) -> Texts:
-        """Return the headers of records, given those that differ: [n, size] each."""
-        rows = np.empty((len(columns[0]), len(self._form)), np.uint8)
-        rows[:] = self._form
-        for room, column in zip(self._rooms, columns, strict=True):
-            rows[:, room] = column
-        return even(rows)
+def told_between(constant: Headers, varying: Sequence[tuple[str, int]]) -> Texts:
+    """Return what stands in laid out headers around those that differ, given the name and the size of each of these."""
+    pieces = [varint(len(constant) + len(varying)) + _pairs(constant)]
+    for name, size in varying:
+        pieces[-1] += _sized(name.encode()) + varint(size)
+        pieces.append(b"")
+    return joined(pieces)
 
 
 def varint(number: int) -> bytes:
@@ -141,22 +125,37 @@ def _read(told: bytes) -> Headers:
 
 
 @bare
-def frame(columns: Columns, first: int, out: Bytes) -> tuple[int, int]:
-    """Lay records from `first` on out as a batch of their own; return the first without room, and the bytes used."""
+def measure(columns: Columns, first: int, bytes_max: int) -> tuple[int, int]:
+    """Return the first record without room in a batch from `first` on, which takes one at least, and its bytes."""
+    used = 0
+    for i in range(first, len(columns.keys.sizes)):
+        body = _body(columns, i, i - first)
+        if used > 0 and used + _width(body) + body > bytes_max:
+            return i, used
+        used += _width(body) + body
+    return len(columns.keys.sizes), used
+
+
+@bare
+def frame(columns: Columns, first: int, end: int, out: Bytes) -> None:
+    """Lay the records [first, end) out as a batch of their own."""
     keys, values, told = columns
     at = 0
-    for i in range(first, len(keys.firsts)):
-        body = 2 + _width(i - first) + _width(keys.sizes[i]) + _width(values.sizes[i])
-        body += keys.sizes[i] + values.sizes[i] + told.sizes[i]
-        if at + _width(body) + body > len(out):
-            return i, at
-        at = _write(out, at, body)
+    for i in range(first, end):
+        at = _write(out, at, _body(columns, i, i - first))
         out[at] = out[at + 1] = 0
         at = _write(out, at + 2, i - first)
         at = put(out, _write(out, at, keys.sizes[i]), keys, keys.firsts[i], keys.sizes[i])
-        at = put(out, _write(out, at, values.sizes[i]), values, values.firsts[i], values.sizes[i])
-        at = put(out, at, told, told.firsts[i], told.sizes[i])
-    return len(keys.firsts), at
+        at = put_woven(out, _write(out, at, values.sizes[i]), values, i)
+        at = put_woven(out, at, told, i)
+
+
+@leaf
+def _body(columns: Columns, i: int, place: int) -> int:
+    """Return the bytes of a record behind its length: attributes, time, its place, and what it holds."""
+    key, value = columns.keys.sizes[i], columns.values.sizes[i]
+    body: int = 2 + _width(place) + _width(key) + key + _width(value) + value + columns.told.sizes[i]
+    return body
 
 
 @leaf
