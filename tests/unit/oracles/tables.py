@@ -91,7 +91,7 @@ class Driven:
             names = [one.name for one in spec.fields]
             fields = {name: [batch[i].event.fields.get(name) for i in at] for name in names}
             if at:
-                arguments[at] = self.plan.arguments(spec.type, fields)
+                arguments[at] = self.plan.arguments(spec.type, fields, len(at))
         offsets = np.arange(self.offset, self.offset + len(batch), dtype=np.int64)
         return EventColumns(
             slots=np.array([self.table.slots[logged.entity] for logged in batch], np.int32),

@@ -8,11 +8,13 @@ lies in [t - window, t).
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millrace.spec import Deployment, EventSpec, FeatureSpec, Scalar
+from millrace_engine.columns import column_name, references
 from millrace_engine.groups import Group, compile_group
 from millrace_engine.layout import Float64s, Layout, layout_of
 from millrace_engine.values import FORMAT, IDS_MAGIC, word
@@ -63,11 +65,20 @@ class EntityPlan:
     """Of all groups, in order."""
     kinds: Mapping[str, int] = field(init=False)
     """The place of each event type."""
+    reads: Mapping[str, tuple[str, ...]] = field(init=False)
+    """The fields of each event type that features are computed from."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "group_keys", tuple(group.spec.key for group in self.groups))
         object.__setattr__(self, "features", tuple(feature for g in self.groups for feature in g.spec.features))
         object.__setattr__(self, "kinds", {event.type: i for i, event in enumerate(self.events)})
+        object.__setattr__(self, "reads", {event.type: self._read(event.type) for event in self.events})
+
+    def _read(self, event_type: str) -> tuple[str, ...]:
+        groups = [group.spec for group in self.groups if group.spec.event == event_type]
+        read = [one for group in groups for feature in group.features for one in (feature.argument, feature.where)]
+        found = chain.from_iterable(references(expression) for expression in read if expression is not None)
+        return tuple(dict.fromkeys(map(column_name, found)))
 
     @property
     def width(self) -> int:
@@ -96,9 +107,8 @@ class EntityPlan:
         columns = tuple(group.columns for group in self.groups)
         return layout_of(columns, self.events, copies=self.copies, partition=partition)
 
-    def arguments(self, event_type: str, fields: Mapping[str, Sequence[Scalar]]) -> Float64s:
-        """Return what is kept of events of one type, `[n, width]`; `fields` are their fields as columns."""
-        n = len(next(iter(fields.values())))
+    def arguments(self, event_type: str, fields: Mapping[str, Sequence[Scalar]], n: int) -> Float64s:
+        """Return what is kept of n events of one type, `[n, width]`; `fields` are their fields as columns."""
         table = np.full((n, self.width), np.nan)
         column = 0
         for group in self.groups:

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
 from operator import attrgetter
@@ -87,40 +87,10 @@ class Contract:
         assert isinstance(time, int)
         return Event(spec, identity, entity, time, fields)
 
-    def texts(self, fields: "FieldColumns", name: str) -> list[str]:
-        """Return one field of stored events as text."""
-        values, (_, kind, _) = fields[name], self.shape.fields[name]
-        return values if kind is str else list(map(str, values))
-
     @property
     def key(self) -> tuple[str, ...]:
         """Return the fields that name the entity, or the event referred to."""
         return self.spec.entity_fields if self.spec.refers_field is None else (self.spec.refers_field,)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldColumns(Mapping[str, Sequence[Scalar]]):
-    """The fields of stored events, column by column; each is made when it is asked for first."""
-
-    spec: EventSpec
-    events: Sequence[msgspec.Struct]
-    _made: dict[str, list[Any]] = field(default_factory=dict, init=False)
-
-    def __getitem__(self, name: str) -> list[Any]:
-        if name not in self:
-            raise KeyError(name)
-        if name not in self._made:
-            self._made[name] = column(self.events, name)
-        return self._made[name]
-
-    def __contains__(self, name: object) -> bool:
-        return any(one.name == name for one in self.spec.fields)
-
-    def __iter__(self) -> Iterator[str]:
-        return (one.name for one in self.spec.fields)
-
-    def __len__(self) -> int:
-        return len(self.spec.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +144,6 @@ def compile_events(deployment: Deployment) -> Events:
 def column(events: Sequence[msgspec.Struct], name: str) -> list[Any]:
     """Return one field of events."""
     return list(map(attrgetter(name), events))
-
-
-def key_texts(events: Sequence[msgspec.Struct], by: tuple[str, ...]) -> list[str]:
-    """Return the ids, as text, of the entities that the fields `by` of stored events name."""
-    if len(by) == 1:
-        return list(map(str, map(attrgetter(*by), events)))
-    return list(map(key_text, map(attrgetter(*by), events)))
 
 
 def stated_type(value: bytes) -> str | None:

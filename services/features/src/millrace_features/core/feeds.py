@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from millrace.spec import Deployment, EventSpec, LabelSpec
 from millrace_common.topics import RAW_DATA, by_entity
 from millrace_engine.entity import EntityPlan, compile_entity
+from millrace_engine.events import Contract
 from millrace_engine.expressions import Evaluate, compile_scalar
 
 
@@ -27,6 +28,17 @@ class Feed:
     def entity_type_of(self, spec: EventSpec) -> str:
         """Return the type of the entity that events of a class are about on this topic."""
         return spec.entity_type if self.by is None else next(iter(self.plans))
+
+    def named_by(self, contract: Contract) -> tuple[str, ...]:
+        """Return the fields by which events of a class name the entity that they are about on this topic."""
+        return self.by or contract.key
+
+    def reads(self, contract: Contract) -> tuple[str, ...]:
+        """Return the fields of a class that are looked at of each event."""
+        spec = contract.spec
+        computed = self.plans[self.entity_type_of(spec)].reads[spec.type]
+        named = filter(None, (spec.id_field, spec.time_field, *self.named_by(contract)))
+        return tuple(dict.fromkeys((*named, *computed)))
 
     def takes(self, spec: EventSpec) -> bool:
         """Say whether events of a class belong on this topic."""

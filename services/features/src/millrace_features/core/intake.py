@@ -10,16 +10,15 @@ from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
 
-import msgspec
 from msgspec import UNSET
 
 from millrace_common.columns import Records
 from millrace_common.errors import Parked, Refused
 from millrace_common.records import Batch, Headers, Record
 from millrace_common.topics import EVENT_BYTES_MAX
-from millrace_engine.events import PEEK, UNDECODABLE, Contract, Events, column
+from millrace_engine.events import PEEK, UNDECODABLE, Contract, Events
 from millrace_features.core.feeds import Feed
-from millrace_features.core.lots import Lot
+from millrace_features.core.lots import Found, Lot
 from millrace_features.core.origin import CORRECTION, EVENT_ID, MOVED, Origin, correction_of, origin_of
 
 RECORD_BYTES_MAX = EVENT_BYTES_MAX + (64 << 10)
@@ -35,10 +34,9 @@ Name = tuple[bytes | None, bytes | None]
 
 
 class Opened(NamedTuple):
-    """An event that keeps its contract, as it was sent."""
+    """The contract that an event keeps, and what is odd about it."""
 
     contract: Contract
-    event: msgspec.Struct
     origin: Origin | None = None
     correction: str | None = None
 
@@ -95,33 +93,28 @@ class Intake:
         lots = self._plain(records)
         if sum(map(len, lots)) < len(records):
             rest = sorted(set(range(len(records))).difference(*(lot.places for lot in lots)))
-            lots += self._sorted(rest, records.chosen(rest), ends, admitted)
+            lots += self._sorted(rest, records, ends, admitted)
         for lot in lots:
-            lot.complete(records)
             homes = lot.homes(known[lot.entity_type], self.partitions, batch.at.partition)
             _part(lot, lot.future(), homes, admitted)
         return admitted
 
     def _sorted(self, places: Sequence[int], records: Records, ends: Sequence[int], admitted: Admitted) -> list[Lot]:
         """Return the events in the records of these places by class; note what is refused."""
-        lots: dict[str, Lot] = {}
-        for place, record in zip(places, records, strict=True):
+        by_class: dict[str, Found] = {}
+        for place, record in zip(places, records.chosen(places), strict=True):
             try:
                 opened = self._glance(record) or self._open(record, ends)
             except (Refused, Parked) as refusal:
                 admitted.refused[place] = refusal
                 continue
-            type_ = opened.contract.spec.type
-            lot = lots.get(type_)
-            if lot is None:
-                lot = lots[type_] = Lot.of(opened.contract, self.feed)
-            lot.places.append(place)
-            lot.events.append(opened.event)
+            found = by_class.setdefault(opened.contract.spec.type, Found(opened.contract))
+            found.places.append(place)
             if opened.origin is not None:
-                lot.origins[place] = opened.origin
+                found.origins[place] = opened.origin
             if opened.correction is not None:
-                lot.corrections[place] = opened.correction
-        return list(lots.values())
+                found.corrections[place] = opened.correction
+        return [Lot.of(self.feed, found, records) for found in by_class.values()]
 
     def _plain(self, records: Records) -> list[Lot]:
         """Return the events that are plainly of a class, class by class; what is in no lot takes another look."""
@@ -132,37 +125,28 @@ class Intake:
         if max(map(len, values)) > EVENT_BYTES_MAX:
             return []
         if any(records.headers):
-            return self._lots(values, self._grouped(_stated(records.headers)))
-        everywhere = range(len(values))
+            return self._lots(records, self._grouped(_stated(records.headers)))
+        everywhere = list(range(len(values)))
         if self._only is not None:
-            return self._lots(values, [(self._only, everywhere)])
+            return self._lots(records, [Found(self._only, everywhere)])
         first = self._named.get(_told(values[0]))
-        whole = [] if first is None else self._lots(values, [(first, everywhere)], must_say=True)
-        return whole or self._lots(values, self._grouped(list(map(_told, values))))
+        whole = [] if first is None else self._lots(records, [Found(first, everywhere)], must_say=True)
+        return whole or self._lots(records, self._grouped(list(map(_told, values))))
 
-    def _grouped(self, names: Sequence[Name]) -> Iterator[tuple[Contract, Sequence[int]]]:
+    def _grouped(self, names: Sequence[Name]) -> Iterator[Found]:
         """Yield the classes that are named, each with the places of the name."""
-        distinct = dict.fromkeys(names)
-        for name in filter(self._named.__contains__, distinct):
-            others = len(distinct) > 1
-            yield self._named[name], [i for i, one in enumerate(names) if one == name] if others else range(len(names))
+        for name in filter(self._named.__contains__, dict.fromkeys(names)):
+            yield Found(self._named[name], [i for i, one in enumerate(names) if one == name])
 
-    def _lots(
-        self, values: Sequence[bytes], by_class: Iterable[tuple[Contract, Sequence[int]]], *, must_say: bool = False
-    ) -> list[Lot]:
+    def _lots(self, records: Records, by_class: Iterable[Found], *, must_say: bool = False) -> list[Lot]:
         """Return the lots of classes in which all values keep the contract; they `must_say` that they are of it."""
         lots = []
-        for contract, places in by_class:
+        for found in by_class:
+            type_ = found.contract.spec.type
             try:
-                events = list(map(contract.decoder.decode, map(values.__getitem__, places)))
+                lots.append(Lot.of(self.feed, found, records, {type_} if must_say else {type_, UNSET}))
             except UNDECODABLE:
                 continue
-            types = {contract.spec.type} if must_say else {contract.spec.type, UNSET}
-            if types.issuperset(column(events, "type")):
-                lot = Lot.of(contract, self.feed)
-                lot.places += places
-                lot.events += events
-                lots.append(lot)
         return lots
 
     def _glance(self, record: Record) -> Opened | None:
@@ -175,7 +159,7 @@ class Intake:
         except UNDECODABLE:
             return None
         type_ = event.type  # type: ignore[attr-defined]  # every event class has it
-        return Opened(contract, event) if type_ is UNSET or type_ == contract.spec.type else None
+        return Opened(contract) if type_ is UNSET or type_ == contract.spec.type else None
 
     def _contract(self, record: Record) -> Contract | None:
         value, key, headers = record.value, record.key, record.headers
@@ -207,7 +191,8 @@ class Intake:
         correction = correction_of(record)
         if correction is not None:
             _refuse_nameless(record, contract)
-        return Opened(contract, contract.decode(value), origin, correction)
+        contract.decode(value)
+        return Opened(contract, origin, correction)
 
 
 def _stated(headers: Sequence[Headers]) -> Sequence[Name]:

@@ -1,6 +1,6 @@
 """Events of one class out of one batch, as columns: everything that is said of all of them is computed at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import filterfalse
 
@@ -12,13 +12,23 @@ from millrace_common.columns import Int64s, Records
 from millrace_common.errors import Refused
 from millrace_common.ids import event_id_at, label_event_id
 from millrace_common.keys import partition_of
-from millrace_common.records import Record, TopicPartition
-from millrace_engine.events import Contract, FieldColumns, key_texts
+from millrace_common.records import Record
+from millrace_engine.events import Contract
+from millrace_engine.fields import Fields
 from millrace_features.core.feeds import Feed
 from millrace_features.core.origin import EVENT_ID, Origin
 
-_NONE = Records.of(TopicPartition("", 0), ())
 _CANONICAL = msgspec.json.Encoder(order="sorted")
+
+
+@dataclass(slots=True)
+class Found:
+    """Where in a batch the events of a class lie, and what is odd about some of them."""
+
+    contract: Contract
+    places: list[int] = field(default_factory=list)
+    origins: dict[int, Origin] = field(default_factory=dict)
+    corrections: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -29,58 +39,54 @@ class Lot:
     `corrections` which of them correct an event instead of telling of one.
     """
 
-    contract: Contract
+    spec: EventSpec
     entity_type: str
-    by: tuple[str, ...]
-    places: list[int] = field(default_factory=list)
-    events: list[msgspec.Struct] = field(default_factory=list)
-    origins: dict[int, Origin] = field(default_factory=dict)
-    corrections: dict[int, str] = field(default_factory=dict)
-    records: Records = _NONE
+    places: Sequence[int]
+    records: Records
+    fields: Fields
+    """As they are stored."""
+    entity_ids: list[str]
+    times_us: Int64s
+    origins: Mapping[int, Origin] = field(default_factory=dict)
+    corrections: Mapping[int, str] = field(default_factory=dict)
     event_ids: list[str] = field(default_factory=list)
-    entity_ids: list[str] = field(default_factory=list)
-    times_us: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
     appends_us: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
     """When they first came: of copies the origin's."""
-    fields: FieldColumns = field(init=False)
-    """As they are stored."""
-
-    def __post_init__(self) -> None:
-        self.fields = FieldColumns(self.spec, self.events)
 
     @classmethod
-    def of(cls, contract: Contract, feed: Feed) -> "Lot":
-        """Return an empty lot."""
-        return cls(contract, feed.entity_type_of(contract.spec), feed.by or contract.key)
+    def of(cls, feed: Feed, found: Found, records: Records, types: Set[object] | None = None) -> "Lot":
+        """Return the events that were found in the records of a batch; where `types` are given, these say of them.
 
-    @property
-    def spec(self) -> EventSpec:
-        """Return the class of the events."""
-        return self.contract.spec
-
-    def complete(self, records: Records) -> "Lot":
-        """Fill the columns, given the records of the batch, places, events as they were sent and origins."""
-        self.contract.store(self.events)
-        self.records = records if len(self.places) == len(records) else records.chosen(self.places)
-        self.entity_ids = self._entity_ids()
-        self.times_us = np.array(self.fields[self.spec.time_field], np.int64)
-        self.appends_us = self.records.append_times_us
-        if self.origins:
-            self.appends_us = self.appends_us.copy()
-            for i, origin in self._copies():
-                self.appends_us[i] = origin.append_time_us
-        self.event_ids = self._event_ids()
-        return self
-
-    def _entity_ids(self) -> list[str]:
-        return self.contract.texts(self.fields, *self.by) if len(self.by) == 1 else key_texts(self.events, self.by)
+        Raises one of UNDECODABLE where that is not so, or where one does not keep the contract.
+        """
+        contract, spec = found.contract, found.contract.spec
+        theirs = records if len(found.places) == len(records) else records.chosen(found.places)
+        sent = [value or b"" for value in theirs.values]
+        fields = Fields.opened(contract, sent, types=types, take=feed.reads(contract), as_json=feed.by is None)
+        lot = cls(
+            spec,
+            feed.entity_type_of(spec),
+            found.places,
+            theirs,
+            fields,
+            fields.texts(feed.named_by(contract)),
+            np.array(fields[spec.time_field], np.int64),
+            found.origins,
+            found.corrections,
+        )
+        lot.event_ids, lot.appends_us = lot._event_ids(), theirs.append_times_us
+        if lot.origins:
+            lot.appends_us = lot.appends_us.copy()
+            for i, origin in lot._copies():
+                lot.appends_us[i] = origin.append_time_us
+        return lot
 
     def _event_ids(self) -> list[str]:
         """Return the ids that events have wherever they lie: stated, kept from where they lay, or made (CONTRACTS)."""
         if self.spec.id_field is not None:
-            ids = self.contract.texts(self.fields, self.spec.id_field)
+            ids = self.fields.texts([self.spec.id_field])
         else:
-            ids = [self._id_of(record, event) for record, event in zip(self.records, self.events, strict=True)]
+            ids = [self._id_of(record, i) for i, record in enumerate(self.records)]
         kept = {i: self.records[i].header(EVENT_ID) for i, _ in self._copies()}
         return [kept.get(i) or id_ for i, id_ in enumerate(ids)] if kept else ids
 
@@ -90,11 +96,12 @@ class Lot:
             return []
         return [(i, self.origins[place]) for i, place in enumerate(self.places) if place in self.origins]
 
-    def _id_of(self, record: Record, event: msgspec.Struct) -> str:
+    def _id_of(self, record: Record, i: int) -> str:
         stated = record.header("ce_id") if record.headers else None
         if stated:
             return stated
         if self.spec.refers_to:
+            event = self.fields.event(i)
             refers_to = str(getattr(event, self.spec.refers_field or ""))
             return label_event_id(self.spec.type, refers_to, _CANONICAL.encode(event).decode())
         return event_id_at(record.topic, record.partition, record.offset)
@@ -123,17 +130,16 @@ class Lot:
     def kept(self, indices: Sequence[int]) -> "Lot":
         """Return the lot of these indices only."""
         return Lot(
-            self.contract,
+            self.spec,
             self.entity_type,
-            self.by,
             [self.places[i] for i in indices],
-            [self.events[i] for i in indices],
-            self.origins,
-            self.corrections,
             self.records.chosen(indices),
-            [self.event_ids[i] for i in indices],
+            self.fields.chosen(indices),
             [self.entity_ids[i] for i in indices],
             self.times_us[indices],
+            self.origins,
+            self.corrections,
+            [self.event_ids[i] for i in indices],
             self.appends_us[indices],
         )
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from millrace.keys import key_text
 from millrace.spec import EventSpec, Scalar
 from millrace_common.codec import encode
 from millrace_common.ids import label_id
 from millrace_common.messages import Label, Position
 from millrace_common.records import Headers, Outgoing, Record
 from millrace_common.topics import LATE, PARKED, RAW_DATA
-from millrace_engine.events import key_texts
 from millrace_features.core.feeds import Feeds
 from millrace_features.core.lots import Lot
 from millrace_features.core.origin import copied
@@ -50,7 +50,7 @@ class Arrival:
     @property
     def fields(self) -> Mapping[str, Scalar]:
         """Return its fields as they are stored."""
-        event = self.lot.events[self.index]
+        event = self.lot.fields.event(self.index)
         return {field.name: getattr(event, field.name) for field in self.spec.fields}
 
 
@@ -74,11 +74,11 @@ def labels(arrival: Arrival, feeds: Feeds) -> Iterator[Outgoing]:
 
 def copies(arrival: Arrival, feeds: Feeds) -> Iterator[Outgoing]:
     """Yield the copies of a counted event for the other entities that it names; a missing name has no copy."""
-    event = arrival.lot.events[arrival.index]
+    fields = arrival.fields
     for forward in feeds.forwards[arrival.spec.type]:
-        if all(getattr(event, name) is not None for name in forward.by):
-            (entity_id,) = key_texts([event], forward.by)
-            yield _copy(arrival, forward.topic, entity_id, None)
+        names = [fields[name] for name in forward.by]
+        if None not in names:
+            yield _copy(arrival, forward.topic, key_text(tuple(names)), None)  # type: ignore[arg-type]  # the loader lets text and integers name an entity
 
 
 def moved(arrival: Arrival, home: int) -> Outgoing:

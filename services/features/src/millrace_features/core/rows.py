@@ -64,7 +64,7 @@ class RowWriter:
             lines(_LINES(lot.event_ids)),
             lines(_LINES(lot.entity_ids)),
             items(_ENCODE(list(chain.from_iterable(numbers)))).rows(len(numbers)),
-            *([lines(_LINES(lot.events))] if self.spine else ()),
+            *([lot.fields.json()] if self.spine else ()),
         ]
         rows = Columns(
             encoded(lot.entity_ids),

@@ -152,7 +152,7 @@ class Shard:
             np.frombuffer(digests, np.int64)[::2].copy(),
             lot.records.offsets,
             lot.appends_us,
-            self.plan.arguments(lot.spec.type, lot.fields),
+            self.plan.arguments(lot.spec.type, lot.fields, n),
         )
 
     def writes(self, first: int, end: int) -> list[tuple[Mapping[str, bytes], Cursor]]:

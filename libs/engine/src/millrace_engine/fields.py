@@ -1,0 +1,109 @@
+"""The fields of many events of one class, as columns and as JSON: no event stays an object.
+
+Events are opened a thousand at a time. What their objects take lies in the processor's cache then, and is given back
+before the next thousand. Of five thousand at once it does not, and to decode an event takes more than twice as long.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from millrace.keys import key_text
+from millrace.spec import Scalar
+from millrace_engine.events import Contract, column
+from millrace_engine.texts import Texts, joined, lines
+
+PIECE = 500
+_LINES = msgspec.json.Encoder().encode_lines
+
+
+@dataclass(slots=True)
+class Fields(Mapping[str, Sequence[Scalar]]):
+    """Fields of events as they are stored; what was not taken when they were opened is made when it is asked for."""
+
+    contract: Contract
+    sent: Sequence[bytes]
+    """The events as they were sent. All keep the contract."""
+    _columns: dict[str, list[Any]]
+    _json: Texts | None
+
+    @classmethod
+    def opened(
+        cls,
+        contract: Contract,
+        sent: Sequence[bytes],
+        *,
+        types: Set[object] | None,
+        take: Sequence[str],
+        as_json: bool,
+    ) -> "Fields":
+        """Return events, of which `take` are the columns that will be asked for, and the JSON where `as_json`.
+
+        Raises one of `events.UNDECODABLE` where one does not keep the contract, or says to be of none of `types`.
+        """
+        columns, written = defaultdict[str, list[Any]](list), list[bytes]()
+        for events in _decoded(contract, sent):
+            if types is not None and not types >= set(column(events, "type")):
+                raise msgspec.ValidationError(f"not every event is a {contract.spec.type}")
+            contract.store(events)
+            for name in take:
+                columns[name] += column(events, name)
+            if as_json:
+                written.append(_LINES(events))
+            del events  # before the next thousand are made
+        return cls(contract, sent, columns, lines(b"".join(written)) if as_json else None)
+
+    def json(self) -> Texts:
+        """Return each event as the object of its fields, in the contract's order."""
+        if self._json is None:
+            self._json = lines(b"".join(map(_LINES, self._stored())))
+        return self._json
+
+    def texts(self, names: Sequence[str]) -> list[str]:
+        """Return what these fields name, as text."""
+        if len(names) > 1:
+            return list(map(key_text, zip(*(self[name] for name in names), strict=True)))
+        (name,) = names
+        _, kind, _ = self.contract.shape.fields[name]
+        return self[name] if kind is str else list(map(str, self[name]))
+
+    def event(self, i: int) -> msgspec.Struct:
+        """Return one event as it is stored."""
+        event = self.contract.decode(self.sent[i])
+        self.contract.store([event])
+        return event
+
+    def chosen(self, indices: Sequence[int]) -> "Fields":
+        """Return the events of these indices only."""
+        columns = {name: [values[i] for i in indices] for name, values in self._columns.items()}
+        json = None if self._json is None else joined(list(map(self._json.text, indices)))
+        return Fields(self.contract, [self.sent[i] for i in indices], columns, json)
+
+    def __getitem__(self, name: str) -> list[Any]:
+        if name not in self:
+            raise KeyError(name)
+        if name not in self._columns:
+            self._columns[name] = [value for events in self._stored() for value in column(events, name)]
+        return self._columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return any(one.name == name for one in self.contract.spec.fields)
+
+    def __iter__(self) -> Iterator[str]:
+        return (one.name for one in self.contract.spec.fields)
+
+    def __len__(self) -> int:
+        return len(self.contract.spec.fields)
+
+    def _stored(self) -> Iterator[list[msgspec.Struct]]:
+        for events in _decoded(self.contract, self.sent):
+            self.contract.store(events)
+            yield events
+
+
+def _decoded(contract: Contract, sent: Sequence[bytes]) -> Iterator[list[msgspec.Struct]]:
+    for first in range(0, len(sent), PIECE):
+        yield list(map(contract.decoder.decode, sent[first : first + PIECE]))
