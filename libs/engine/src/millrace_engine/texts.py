@@ -14,7 +14,7 @@ from millrace_engine.layout import Int64s
 Bytes = NDArray[np.uint8]
 _memcpy: Any = cgutils.raw_memcpy
 _TIME = b"0000-00-00T00:00:00.000000Z"
-_COMMA, _NEWLINE = ord(","), ord("\n")
+_NEWLINE = ord("\n")
 
 
 class Texts(NamedTuple):
@@ -43,10 +43,6 @@ class Texts(NamedTuple):
             [data[first:end] for first, end in zip(*row, strict=True)]
             for row in zip(self.firsts.tolist(), ends.tolist(), strict=True)
         ]
-
-    def rows(self, k: int) -> "Texts":
-        """Return k columns, given one behind the other, as rows."""
-        return Texts(self.data, self.firsts.reshape(k, -1).T, self.sizes.reshape(k, -1).T)
 
 
 class Woven(NamedTuple):
@@ -96,19 +92,11 @@ def even(rows: Bytes) -> Texts:
 
 def lines(data: bytes) -> Texts:
     """Return what stands before each newline."""
-    return _parted(np.frombuffer(data, np.uint8), 0, _NEWLINE)
-
-
-def items(array: bytes) -> Texts:
-    """Return the items of a JSON array of numbers and nulls."""
-    return _parted(np.frombuffer(array.replace(b"]", b","), np.uint8), 1, _COMMA)
-
-
-def _parted(data: Bytes, first: int, by: int) -> Texts:
-    ends = np.flatnonzero(data == by)
+    array = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(array == _NEWLINE)
     firsts = np.empty_like(ends)
-    firsts[:1], firsts[1:] = first, ends[:-1] + 1
-    return Texts(data, firsts, ends - firsts)
+    firsts[:1], firsts[1:] = 0, ends[:-1] + 1
+    return Texts(array, firsts, ends - firsts)
 
 
 def times(times_us: Int64s) -> Bytes:

@@ -6,8 +6,6 @@ the library that the codec uses, and laid between what is the same in all of the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,11 +17,11 @@ from millrace_common.ids import row_digests
 from millrace_common.messages import FeatureRow
 from millrace_common.records import TopicPartition
 from millrace_engine.entity import EntityPlan
-from millrace_engine.texts import Texts, encoded, even, items, joined, lines, times, woven
+from millrace_engine.numerals import floats, integers
+from millrace_engine.texts import Texts, encoded, even, joined, lines, times, woven
 from millrace_features.core.lots import Lot
 from millrace_features.core.sheaves import Columns, Laid, told_between
 
-INTEGERS_MAX = 2**53
 _ENCODER = msgspec.json.Encoder()
 _ENCODE, _LINES = _ENCODER.encode, _ENCODER.encode_lines
 _FACTS = msgspec.structs.fields(FeatureRow)
@@ -58,12 +56,12 @@ class RowWriter:
         """
         at, offsets = lot.records.at, lot.records.offsets
         ids = even(np.frombuffer(digests.hex().encode(), np.uint8).reshape(len(lot), -1))
-        numbers = [lot.times_us.tolist(), lot.appends_us.tolist(), offsets.tolist(), *self._columns(values)]
         columns = [
             ids,
             lines(_LINES(lot.event_ids)),
             lines(_LINES(lot.entity_ids)),
-            items(_ENCODE(list(chain.from_iterable(numbers)))).rows(len(numbers)),
+            integers(np.stack((lot.times_us, lot.appends_us, offsets))),
+            floats(values, self._whole),
             *([lot.fields.json()] if self.spine else ()),
         ]
         rows = Columns(
@@ -72,15 +70,6 @@ class RowWriter:
             woven(_TOLD, ids, even(times(lot.times_us))),
         )
         return Laid(FeatureRow.topic, at.partition if self.aligned else None, rows, offsets)
-
-    def _columns(self, values: NDArray[np.float32]) -> list[list[Any]]:
-        """Return the values of each feature as they are written."""
-        columns: list[list[Any]] = values.T.tolist()
-        whole = values[:, self._whole]
-        plain = np.all(np.abs(whole) < INTEGERS_MAX, axis=0).tolist()
-        for place, column, is_plain in zip(self._whole, whole.T, plain, strict=True):
-            columns[place] = column.astype(np.int64).tolist() if is_plain else list(map(_whole, columns[place]))
-        return columns
 
     def _form(self, at: TopicPartition, said: dict[str, object]) -> Texts:
         """Return what stands before, between and behind the columns of `write`."""
@@ -130,7 +119,3 @@ def _object(members: dict[str, Pieces]) -> Pieces:
     for name, pieces in members.items():
         found += [b"," if found else b"{", _ENCODE(name), b":", *pieces]
     return [*found, b"}"] if found else [b"{}"]
-
-
-def _whole(number: float) -> int | None:
-    return None if number != number else int(number)
