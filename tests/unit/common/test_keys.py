@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace_common.keys import REDIS_ID_BYTES_MAX, murmur2, partition_of, redis_id
+from millrace_common.keys import REDIS_ID_BYTES_MAX, murmur2, partition_of, redis_id, redis_ids
 from millrace_common.slots import Slot, tag, value_key
 
 LONG = "k" * 10_000
@@ -39,6 +39,12 @@ def test_two_ids_never_share_a_key(ids: list[str]) -> None:
     assert len(keys) == 4
     assert all(key.startswith(slot.tag) for key in keys)
     assert max(map(len, (key.encode() for key in keys))) < REDIS_ID_BYTES_MAX + 64
+
+
+@given(st.lists(st.text(max_size=10) | st.sampled_from(["#1", "k" * 129, "ü" * 300, LONG])))
+def test_ids_are_named_together_as_they_are_alone(ids: list[str]) -> None:
+    """Whether all of them stand as they are, or one does not."""
+    assert list(redis_ids(ids)) == list(map(redis_id, ids))
 
 
 @given(st.text(max_size=200), st.integers(1, 64))

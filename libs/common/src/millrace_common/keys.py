@@ -1,11 +1,12 @@
 """Where an entity lives: its key as text, its partition, its name in Redis."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from millrace.keys import key_text
 from millrace_common.ids import h
 
-__all__ = ["REDIS_ID_BYTES_MAX", "key_text", "murmur2", "partition_of", "redis_id"]
+__all__ = ["REDIS_ID_BYTES_MAX", "key_text", "murmur2", "partition_of", "redis_id", "redis_ids"]
 
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -55,3 +56,10 @@ def redis_id(entity_id: str) -> str:
         is_short = not entity_id.startswith("#") and len(entity_id.encode()) <= REDIS_ID_BYTES_MAX
         return entity_id if is_short else "#" + h(entity_id)
     return entity_id
+
+
+def redis_ids(entity_ids: Sequence[str]) -> Sequence[str]:
+    """Return what `redis_id` returns of each: themselves, as nearly all are, all at once."""
+    if max(map(len, entity_ids), default=0) > REDIS_ID_BYTES_MAX // 4 or "#" in {id_[:1] for id_ in entity_ids}:
+        return list(map(redis_id, entity_ids))
+    return entity_ids

@@ -79,6 +79,10 @@ class EntityTable:
         """Return which entity has a slot."""
         return self._names[slot]
 
+    def names(self, slots: Int64s) -> list[str]:
+        """Return which entities have slots."""
+        return list(map(self._names.__getitem__, slots.tolist()))
+
     def encoded(self, slots: Int64s) -> list[list[bytes | None]]:
         """Return the records of entities by their slots; a group whose event never happened has none."""
         return [[record or None for record in records] for records in self._sealed(slots, whole=True).by_row()]

@@ -119,10 +119,9 @@ class Intake:
     def _plain(self, records: Records) -> list[Lot]:
         """Return the events that are plainly of a class, class by class; what is in no lot takes another look."""
         values = [value for value in records.values if value is not None]
-        longest_key = max(map(len, filter(None, records.keys)), default=0)
-        if not self._named or len(values) < len(records) or longest_key > _PLAIN_KEY_BYTES_MAX:
+        if not self._named or len(values) < len(records) or max(map(len, values)) > EVENT_BYTES_MAX:
             return []
-        if max(map(len, values)) > EVENT_BYTES_MAX:
+        if max(map(len, filter(None, records.keys)), default=0) > _PLAIN_KEY_BYTES_MAX:
             return []
         if any(records.headers):
             return self._lots(records, self._grouped(_stated(records.headers)))

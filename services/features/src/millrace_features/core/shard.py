@@ -6,7 +6,7 @@ from itertools import chain, filterfalse
 
 import numpy as np
 
-from millrace_common.keys import redis_id
+from millrace_common.keys import redis_id, redis_ids
 from millrace_common.slots import KEYS_PER_WRITE, Cursor, Slot
 from millrace_engine.entity import EntityPlan
 from millrace_engine.steps import EventColumns, Steps
@@ -163,7 +163,7 @@ class Shard:
         if not len(slots):
             return [] if after == self.cursor else [({}, after)]
         records = self.table.changes(slots)
-        names = encoded([redis_id(self.table.name(slot)) for slot in slots.tolist()])
+        names = encoded(redis_ids(self.table.names(slots)))
         step = max(1, KEYS_PER_WRITE // (1 + len(self.plan.groups)))
         parts = [slice(begin, begin + step) for begin in range(0, len(slots), step)]
         changed = [Changed(self._around_texts, names.part(part), records.part(part)) for part in parts]
