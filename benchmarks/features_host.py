@@ -27,7 +27,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
 from millrace.spec import Deployment, EventSpec, FeatureSpec, FieldRef, FieldSpec, GroupSpec
-from millrace_common.bus.fetching import as_unpacked
+from millrace_common.bus.fetching import in_batches
 from millrace_common.bus.logs import records_of
 from millrace_common.bus.parcels import BATCH_BYTES, packed, parcelled
 from millrace_common.garbage import spare_the_collector
@@ -102,8 +102,7 @@ class Fetched:
         """Return its records as the bus's consumer hands them over."""
         place = KafkaPartition(self.at.topic, self.at.partition)
         records = PartitionRecords(place, MemoryRecords(self.data), None, self.first, None, None, True, 1)
-        records._consumer_record = as_unpacked
-        return list(records)
+        return [record for batch in in_batches(records) for record in batch]
 
 
 def events(count: int, cards: int) -> Iterator[tuple[str, bytes]]:

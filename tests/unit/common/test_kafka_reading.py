@@ -1,12 +1,18 @@
 """What the Kafka buses make of what a broker hands them."""
 
+import struct
+from collections.abc import Sequence
+from itertools import cycle
+
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
 
-from millrace_common.bus.fetching import as_unpacked
+from millrace_common.bus.fetching import WholeBatches
 from millrace_common.bus.logs import records_of
 from millrace_common.records import TopicPartition
 
@@ -41,21 +47,72 @@ def test_records_without_headers_are_read_alike() -> None:
     ]
 
 
-def test_records_as_unpacked_are_read_as_aiokafkas_copies_are() -> None:
-    """What the consumer leaves out of aiokafka's way changes nothing of a record, with keys and values or without."""
-    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
-    for offset, key in enumerate([b"k", None]):
-        for headers in ([], [("ce_id", b"1"), ("theirs", None)]):
-            for value in (b"v", None):
-                builder.append(4 * offset + 2 * bool(headers) + (value is None), 1_700 + offset, key, value, headers)
-    data = bytes(builder.build())
-    usual, bare = (PartitionRecords(KafkaPartition("p.raw-data", 1), MemoryRecords(data), None, 0, None, None, True, 1)
-                   for _ in range(2))  # fmt: skip
-    bare._consumer_record = as_unpacked
-    copies, unpacked = list(usual), list(bare)
-    assert {type(raw) for raw in copies} == {ConsumerRecord}
-    assert ConsumerRecord not in {type(raw) for raw in unpacked}
-    assert len(unpacked) == 8
-    assert list(records_of(AT, unpacked)) == list(records_of(AT, copies))
-    for name in ("offset", "timestamp", "timestamp_type"):
-        assert [getattr(raw, name) for raw in unpacked] == [getattr(raw, name) for raw in copies]
+def log_of(sizes: Sequence[int], gaps: Sequence[int]) -> bytes:
+    """Return batches of so many records, with keys, values and headers or without; `gaps`: offsets that lie between."""
+    log, offset = b"", 0
+    for size, gap in zip(sizes, gaps, strict=True):
+        builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+        for i in range(size):
+            key, value = (b"k" if i % 2 else None), (b"v" if i % 3 else None)
+            builder.append(i, 1_700 + i, key, value, [("ce_id", b"1"), ("theirs", None)] if i % 5 else [])
+        log += struct.pack(">q", offset) + bytes(builder.build())[8:]
+        offset += size + gap
+    return log
+
+
+class Assigned:
+    """A partition that is assigned and not paused, as a fetch result sees it."""
+
+    active, paused = True, False
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+    def state_value(self, _place: KafkaPartition) -> "Assigned":
+        """Return where it stands."""
+        return self
+
+    def consumed_to(self, position: int) -> None:
+        """Stand there now."""
+        self.position = position
+
+
+def fetched(log: bytes, first: int) -> tuple[FetchResult, Assigned]:
+    """Return what aiokafka makes of what was fetched from an offset on."""
+    place, assigned = KafkaPartition("p.raw-data", 1), Assigned(first)
+    records = PartitionRecords(place, MemoryRecords(log), None, first, None, None, True, 1)
+    return FetchResult(place, assignment=assigned, partition_records=records, backoff=0), assigned
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 2)), min_size=1, max_size=5),
+    st.integers(0, 30),
+    st.lists(st.integers(1, 12), min_size=1),
+    st.booleans(),
+)
+def test_whole_batches_are_what_aiokafka_returns_one_by_one(
+    batches: list[tuple[int, int]], first: int, limits: list[int], has_limits: bool
+) -> None:
+    """The same records, as many at a time, and the consumer stands at the same place: from within a batch as well."""
+    log = log_of(*zip(*batches, strict=True))
+    usual, theirs = fetched(log, first)
+    whole, ours = fetched(log, first)
+    whole.getall = WholeBatches(whole)
+    for limit in cycle(limits):
+        if not usual.has_more():
+            break
+        expected, found = (one.getall(limit if has_limits else None) for one in (usual, whole))
+        assert ConsumerRecord not in set(map(type, found))
+        assert list(records_of(AT, found)) == list(records_of(AT, expected))
+        assert [one.timestamp_type for one in found] == [one.timestamp_type for one in expected]
+        assert (ours.position, whole.has_more()) == (theirs.position, usual.has_more())
+
+
+def test_what_was_fetched_before_a_seek_is_dropped() -> None:
+    """As aiokafka does: it is of another place than the one that is wanted."""
+    result, assigned = fetched(log_of([9], [0]), 0)
+    result.getall = WholeBatches(result)
+    assert len(result.getall(4)) == 4
+    assigned.position = 2
+    assert result.getall() == []
+    assert not result.has_more()

@@ -1,5 +1,6 @@
 """Rows as a sheaf of columns against the same rows one by one, on Kafka's wire."""
 
+import msgspec
 import numpy as np
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -10,7 +11,7 @@ from millrace_common.bus.framed import HEADER_BYTES, Framed
 from millrace_common.bus.parcels import REQUEST_BYTES_MAX, packed, parcelled, topics_of
 from millrace_common.errors import Refused
 from millrace_common.records import Bundle, Outgoing
-from millrace_engine.texts import encoded, even, joined, woven
+from millrace_engine.texts import encoded, even, joined, strings, woven
 from millrace_features.core.sheaves import Columns, Laid, merged, told_between, varint
 
 texts = st.binary(max_size=200)
@@ -114,8 +115,10 @@ def test_each_record_has_the_headers_that_differ_from_record_to_record() -> None
 @given(st.lists(st.text(st.characters(codec="utf-8"))))
 def test_texts_are_encoded_together_as_they_are_alone(texts: list[str]) -> None:
     """Whatever is in them."""
-    column = encoded(texts)
+    column, (plain, quoted) = encoded(texts), strings(texts)
     assert [column.text(i) for i in range(len(texts))] == list(map(str.encode, texts))
+    assert [plain.text(i) for i in range(len(texts))] == list(map(str.encode, texts))
+    assert [quoted.text(i) for i in range(len(texts))] == list(map(msgspec.json.encode, texts))
 
 
 odd = st.binary(max_size=300)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+import msgspec
 import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -15,6 +16,8 @@ Bytes = NDArray[np.uint8]
 _memcpy: Any = cgutils.raw_memcpy
 _TIME = b"0000-00-00T00:00:00.000000Z"
 _NEWLINE = ord("\n")
+_ESCAPE = b"\\"
+_LINES = msgspec.json.Encoder().encode_lines
 
 
 class Texts(NamedTuple):
@@ -74,6 +77,15 @@ def encoded(texts: Sequence[str]) -> Texts:
     if len(texts) and ends[-1] != len(data):  # there is more than ASCII
         return joined(list(map(str.encode, texts)))
     return Texts(np.frombuffer(data, np.uint8), ends - sizes, sizes)
+
+
+def strings(texts: Sequence[str]) -> tuple[Texts, Texts]:
+    """Return texts in UTF-8, and as JSON; where nothing is escaped they lie between the quotes of these."""
+    data = _LINES(texts)
+    quoted = lines(data)
+    if _ESCAPE in data:
+        return encoded(texts), quoted
+    return Texts(quoted.data, quoted.firsts + 1, quoted.sizes - 2), quoted
 
 
 def together(parts: Sequence[Texts], order: NDArray[np.intp]) -> Texts:

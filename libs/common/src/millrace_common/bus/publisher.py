@@ -5,7 +5,6 @@ stands here; past it the producer is thrown away and the next send makes a new o
 """
 
 import asyncio
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -111,9 +110,7 @@ class KafkaPublisher:
             )
             acks.append(([place], ack))
         for places, ack in acks:
-            first = (await ack).offset
-            for place, offset in zip(places, itertools.count(first)):
-                offsets[place] = offset
+            _enter(offsets, places, (await ack).offset)
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._renewing:
@@ -154,6 +151,16 @@ async def _end(producer: AIOKafkaProducer) -> None:
         sender.cancel()
     await within(_STOP_SECONDS_MAX, producer.client.close())
     await within(_STOP_SECONDS_MAX, producer.stop())
+
+
+def _enter(offsets: list[int], places: Sequence[int], first: int) -> None:
+    """Note the offsets of a batch, which follow one another; so do its places, where it is of a sheaf."""
+    given = range(first, first + len(places))
+    if isinstance(places, range):
+        offsets[places.start : places.stop] = given
+    else:
+        for place, offset in zip(places, given, strict=True):
+            offsets[place] = offset
 
 
 def _is_packed(parcel: Parcel) -> bool:

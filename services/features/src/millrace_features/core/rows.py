@@ -18,7 +18,7 @@ from millrace_common.messages import FeatureRow
 from millrace_common.records import TopicPartition
 from millrace_engine.entity import EntityPlan
 from millrace_engine.numerals import floats, integers
-from millrace_engine.texts import Texts, encoded, even, joined, lines, times, woven
+from millrace_engine.texts import Texts, even, joined, lines, strings, times, woven
 from millrace_features.core.lots import Lot
 from millrace_features.core.sheaves import Columns, Laid, told_between
 
@@ -56,16 +56,17 @@ class RowWriter:
         """
         at, offsets = lot.records.at, lot.records.offsets
         ids = even(np.frombuffer(digests.hex().encode(), np.uint8).reshape(len(lot), -1))
+        keys, entity_ids = strings(lot.entity_ids)
         columns = [
             ids,
             lines(_LINES(lot.event_ids)),
-            lines(_LINES(lot.entity_ids)),
+            entity_ids,
             integers(np.stack((lot.times_us, lot.appends_us, offsets))),
             floats(values, self._whole),
             *([lot.fields.json()] if self.spine else ()),
         ]
         rows = Columns(
-            encoded(lot.entity_ids),
+            keys,
             woven(self._form(at, said), *columns),
             woven(_TOLD, ids, even(times(lot.times_us))),
         )
