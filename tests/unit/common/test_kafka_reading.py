@@ -102,9 +102,12 @@ def test_whole_batches_are_what_aiokafka_returns_one_by_one(
         if not usual.has_more():
             break
         expected, found = (one.getall(limit if has_limits else None) for one in (usual, whole))
+        assert {ConsumerRecord}.issuperset(map(type, expected))
         assert ConsumerRecord not in set(map(type, found))
+        assert len(found) == len(expected)
         assert list(records_of(AT, found)) == list(records_of(AT, expected))
-        assert [one.timestamp_type for one in found] == [one.timestamp_type for one in expected]
+        for name in ("offset", "timestamp", "timestamp_type"):
+            assert [getattr(one, name) for one in found] == [getattr(one, name) for one in expected]
         assert (ours.position, whole.has_more()) == (theirs.position, usual.has_more())
 
 

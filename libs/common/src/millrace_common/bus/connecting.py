@@ -33,7 +33,11 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka has no t
         said, number = request.prepare(self._versions), self._next_correlation_id()
         header = said.build_request_header(correlation_id=number, client_id=self._client_id)
         message = [header.encode(), *pieces(said.SCHEMA, [getattr(said, name) for name in said.SCHEMA.names])]
-        self._writer.writelines([_SIZE.pack(sum(map(len, message))), *message])
+        try:
+            self._writer.writelines([_SIZE.pack(sum(map(len, message))), *message])
+        except OSError as error:
+            self.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"Connection at {self._host}:{self._port} broken: {error}") from error
         if not expect_response:
             drained: Awaitable[Any] = self._writer.drain()
             return drained

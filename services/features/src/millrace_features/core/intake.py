@@ -149,7 +149,7 @@ class Intake:
         return lots
 
     def _glance(self, record: Record) -> Opened | None:
-        """Return the event of a record that is plainly ordinary; None where that takes a closer look."""
+        """Return the contract of a record that is plainly ordinary; None where that takes a closer look."""
         contract = self._contract(record)
         if contract is None:
             return None

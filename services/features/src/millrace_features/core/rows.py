@@ -1,7 +1,7 @@
 """Feature rows by the thousand: the bytes that the codec gives a FeatureRow, without making one.
 
-The codec stays the definition of a row. What differs from row to row is written column by column, each by one call of
-the library that the codec uses, and laid between what is the same in all of them.
+The codec stays the definition of a row. What differs from row to row is written column by column, each by one call of a
+library, and stays in pieces between what is the same in all of them.
 """
 
 from collections.abc import Sequence
