@@ -1,10 +1,13 @@
 """Where a partition starts and how it is given up, over MemoryBus, KafkaBus and FaustBus."""
 
 import asyncio
+import gc
+import threading
 from collections import Counter
 from dataclasses import replace
 
 import pytest
+from aiokafka.conn import AIOKafkaConnection
 from tests.fakes.buses import (
     PLACES,
     SECONDS_MAX,
@@ -18,7 +21,7 @@ from tests.fakes.buses import (
 )
 
 from millrace_common.errors import DataGap, Fenced
-from millrace_common.records import Batch
+from millrace_common.records import Batch, TopicPartition
 from millrace_common.service import Outcome, Service
 
 
@@ -135,3 +138,31 @@ async def test_a_second_member_takes_partitions_over_and_nothing_counts_twice(ri
             await until(lambda: len(store.applied) == 600, task)
             assert set(store.dropped) == set(PLACES)
     assert set(store.applied.values()) == {1}
+
+
+class SlowStore(Store):
+    """A state whose cursor takes a while to be read: a rebalance lasts as long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def start(self, at: TopicPartition, committed: int | None) -> int | None:
+        """Return the cursor, much later."""
+        self.asked += 1
+        await asyncio.sleep(SECONDS_MAX)
+        return await super().start(at, committed)
+
+
+async def test_a_stop_amid_a_rebalance_leaves_no_connection(rig: AnyRig) -> None:
+    """Who leaves while partitions are being handed over leaves wholly: the group, its connections, its threads."""
+    await rig.open()
+    await rig.publish(numbered(5))
+    before = threading.active_count()
+    store = SlowStore()
+    async with rig.process() as bus, running(bus, store.service()) as task:
+        await until(lambda: store.asked > 0, task)
+    gc.collect()
+    connections = [each for each in gc.get_objects() if isinstance(each, AIOKafkaConnection)]
+    assert [each for each in connections if each.connected()] == []
+    assert threading.active_count() == before

@@ -15,7 +15,9 @@ from aiokafka.protocol.produce import ProduceRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace_common.bus.connecting import Connection, pieces, see_closed_connections
+from millrace_common.bus.connecting import Connection, pieces
+from millrace_common.bus.kafka import KafkaBus
+from millrace_common.bus.options import KafkaOptions
 
 NO_ERROR, NO_VERSIONS = 0, 0
 MAGIC_2 = {0: (3, 7)}
@@ -115,8 +117,9 @@ def test_a_request_larger_than_the_socket_takes_arrives_whole(broker: socket.soc
     assert received.endswith(whole)
 
 
-def test_clients_connect_by_it() -> None:
-    """Every client takes the class from the module in which it is put."""
-    see_closed_connections()
+async def test_clients_connect_by_it() -> None:
+    """Where a bus was opened, every client takes the class from the module in which it is put."""
+    async with KafkaBus(KafkaOptions("127.0.0.1:9")):
+        pass
     assert conn.AIOKafkaConnection is Connection
     assert "AIOKafkaConnection" in conn.create_conn.__code__.co_names

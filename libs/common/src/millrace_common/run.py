@@ -17,7 +17,6 @@ import uvicorn
 import uvloop
 
 from millrace.loading import load
-from millrace_common.bus.connecting import see_closed_connections
 from millrace_common.bus.kafka import KafkaBus
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.clock import Clock, SystemClock
@@ -56,7 +55,6 @@ def run(factory: Factory[S], settings_type: type[S], *, bus: Literal["kafka", "f
         settings = settings_type()
         configure(settings.log_level, settings.log_format, service=name, instance=settings.instance)
         spare_the_collector()
-        see_closed_connections()
         uvloop.run(_main(factory, settings, bus))
 
 

@@ -6,7 +6,7 @@ the only thing that is ever committed.
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -61,6 +61,7 @@ class FaustReader:
         self._workers: dict[TopicPartition, asyncio.Task[None]] = {}
         self._settled: dict[TopicPartition, int] = {}
         self._consumer: Consumer | None = None
+        self._taking: asyncio.Task[None] | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leaving = False
 
@@ -75,6 +76,8 @@ class FaustReader:
                 )
             finally:
                 self._leaving = True
+                if self._taking is not None:
+                    self._taking.cancel()
                 await self.release()
                 await within(_STOP_SECONDS_MAX, app.stop())
 
@@ -147,12 +150,6 @@ class FaustReader:
 
         await lane.settle(batch, outcome, self._settler, commit)
         return True
-
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it in a task of its own: what Faust would swallow ends the process instead."""
-        task = asyncio.create_task(work)
-        await asyncio.wait([task])
-        self._ended(task)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
@@ -230,9 +227,14 @@ class FaustReader:
                 turn.cancel()
 
     async def take(self, assigned: Iterable[TP], committed: Callable[[TP], Awaitable[int | None]]) -> None:
-        """Take the partitions over, each at its start."""
+        """Take the partitions over, each at its start.
+
+        In a task of its own: what Faust would swallow ends the process instead.
+        """
         if not self._leaving:
-            await self._guard(self._take(sorted(assigned), committed))
+            self._taking = asyncio.create_task(self._take(sorted(assigned), committed))
+            await asyncio.wait([self._taking])
+            self._ended(self._taking)
 
     async def _take(self, assigned: list[TP], committed: Callable[[TP], Awaitable[int | None]]) -> None:
         places = {self.options.at(tp.topic, tp.partition): tp for tp in assigned}

@@ -107,11 +107,16 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self.fetching.add_done_callback(lambda _: self._tell())
 
     async def on_thread_stop(self) -> None:
-        """Fetch no more."""
+        """Fetch no more, and leave the group while a rebalance that is under way is still answered here and there."""
         if self.fetching is not None:
             self.fetching.cancel()
             await asyncio.wait([self.fetching])
+        if self._consumer is not None:
+            await self._consumer.stop()
         await super().on_thread_stop()
+
+    def close(self) -> None:
+        """Leave it to the thread's own stop: Faust's closes half of it here, in a loop that is not its own."""
 
     async def _fetch(self) -> None:
         while True:

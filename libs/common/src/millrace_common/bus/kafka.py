@@ -8,6 +8,7 @@ from typing import Self
 
 import structlog
 
+from millrace_common.bus.connecting import see_closed_connections
 from millrace_common.bus.group import GroupReader
 from millrace_common.bus.logs import Logs, caught_up
 from millrace_common.bus.options import KafkaOptions
@@ -37,6 +38,7 @@ class KafkaBus:
         self._reading: Logs | None = None
 
     async def __aenter__(self) -> Self:
+        see_closed_connections()
         return self
 
     async def __aexit__(
