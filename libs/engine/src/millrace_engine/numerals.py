@@ -31,7 +31,8 @@ def floats(values: NDArray[np.float32], whole: Sequence[int]) -> Texts:
     is_finite = np.isfinite(integral)
     if np.any(np.abs(integral[is_finite]) >= INTEGERS_MAX):
         return _items(_one_by_one(columns, whole), columns.shape)
-    texts = _items(_written(columns).replace(b"e+", b"e"), columns.shape)
+    written = _written(columns)
+    texts = _items(written.replace(b"e+", b"e") if b"+" in written else written, columns.shape)
     texts.sizes[:, list(whole)] -= _POINT_ZERO * is_finite.T
     return texts
 

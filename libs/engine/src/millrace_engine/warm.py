@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from millrace.spec import Deployment, EventSpec, FeatureSpec, FieldRef, FieldSpec, GroupSpec
+from millrace_engine.digests import blake2b_128
 from millrace_engine.entity import compile_entity
 from millrace_engine.groups import Group
 from millrace_engine.steps import EventColumns
 from millrace_engine.table import EntityTable
+from millrace_engine.texts import joined, woven
 
 SECOND = 1_000_000
 EVENT = EventSpec(
@@ -37,6 +39,7 @@ def compile_kernels() -> None:
     table.evict(0)
     table.fill(["a"], stored)
     _read(plan.groups, stored[0][1])
+    blake2b_128(woven(joined([b"", b""]), joined([b"a"])))
 
 
 def _one_event() -> EventColumns:

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from millrace.spec import EventSpec
 from millrace_common.codec import constant_headers
-from millrace_common.ids import row_digests
+from millrace_common.ids import row_id_around
 from millrace_common.messages import FeatureRow
 from millrace_common.records import TopicPartition
+from millrace_engine.digests import blake2b_128
 from millrace_engine.entity import EntityPlan
 from millrace_engine.numerals import floats, integers
-from millrace_engine.texts import Texts, even, joined, lines, strings, times, woven
+from millrace_engine.texts import Texts, encoded, even, joined, lines, strings, times, woven
 from millrace_features.core.lots import Lot
 from millrace_features.core.sheaves import Columns, Laid, told_between
 
@@ -36,17 +37,20 @@ class RowWriter:
 
     spec: EventSpec
     entity_type: str
-    group_keys: tuple[str, ...]
     spine: bool
     aligned: bool
     _groups: Pieces
     _whole: tuple[int, ...]
     """The places of features that are whole numbers."""
+    _identified: Texts
+    """What a row id is the digest of, but for the event id and its length."""
     _forms: dict[object, Texts] = field(default_factory=dict, init=False)
 
     def ids(self, event_ids: Sequence[str]) -> bytes:
         """Return the row ids of events, 16 bytes each."""
-        return row_digests(self.entity_type, self.spec.type, event_ids, self.group_keys)
+        texts = encoded(event_ids)
+        lengths = even(texts.sizes.astype(">u4").view(np.uint8).reshape(-1, 4))
+        return blake2b_128(woven(self._identified, lengths, texts)).tobytes()
 
     def write(self, lot: Lot, digests: bytes, values: NDArray[np.float32], **said: object) -> Laid:
         """Return the row of each event of a lot, of which there is one; `values` [n, features], NaN where missing.
@@ -111,7 +115,9 @@ def compile_rows(plan: EntityPlan, spec: EventSpec, *, spine: bool, aligned: boo
     }
     features = [feature for group in plan.groups for feature in group.spec.features]
     whole = tuple(place for place, feature in enumerate(features) if feature.dtype == "int")
-    return RowWriter(spec, plan.entity_type, plan.group_keys, spine, aligned, _object(groups), whole)
+    before, behind = row_id_around(plan.entity_type, spec.type, plan.group_keys)
+    identified = joined([before, b"", behind])
+    return RowWriter(spec, plan.entity_type, spine, aligned, _object(groups), whole, identified)
 
 
 def _object(members: dict[str, Pieces]) -> Pieces:
