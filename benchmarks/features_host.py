@@ -24,12 +24,11 @@ from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.structs import ConsumerRecord
 
 from millrace.spec import Deployment, EventSpec, FeatureSpec, FieldRef, FieldSpec, GroupSpec
 from millrace_common.bus.fetching import in_batches
-from millrace_common.bus.logs import records_of
 from millrace_common.bus.parcels import BATCH_BYTES, packed, parcelled
+from millrace_common.columns import Records
 from millrace_common.garbage import spare_the_collector
 from millrace_common.keys import partition_of
 from millrace_common.messages import Position
@@ -98,11 +97,11 @@ class Fetched:
     first: int
     data: bytes
 
-    def unpacked(self) -> list[ConsumerRecord]:
+    def unpacked(self) -> Records:
         """Return its records as the bus's consumer hands them over."""
         place = KafkaPartition(self.at.topic, self.at.partition)
         records = PartitionRecords(place, MemoryRecords(self.data), None, self.first, None, None, True, 1)
-        return [record for batch in in_batches(records) for record in batch]
+        return Records.joined(list(in_batches(self.at, records)))
 
 
 def events(count: int, cards: int) -> Iterator[tuple[str, bytes]]:
@@ -205,9 +204,7 @@ async def by_stage(features: Features, fetched: Fetched, budget: Budget) -> None
     at, shards = fetched.at, features._shards[fetched.at]
     shard, known = shards["card"], {name: shard.table.slots for name, shard in shards.items()}
     with budget.stage("unpack"):
-        raws = fetched.unpacked()
-    with budget.stage("records"):
-        batch = Batch(at, records_of(at, raws))
+        batch = Batch(at, fetched.unpacked())
     with budget.stage("admit"):
         admitted = features._intakes[RAW].admit(batch, known, [])
     with budget.stage("load new entities"):
@@ -238,7 +235,7 @@ async def main(count: int, cards: int, groups: int, *, headers: bool) -> None:
         features = await opened(groups)
         with rounds[-1].stage(WHOLE):
             for one in work:
-                outcome = await features.on_batch(Batch(one.at, records_of(one.at, one.unpacked())))
+                outcome = await features.on_batch(Batch(one.at, one.unpacked()))
                 await outcome.apply()
     print(f"{count} events, {cards} cards, {9 * groups} features, batches of {BATCH}; microseconds an event")
     least = {name: min(budget.spent[name] for budget in rounds) / count * 1e6 for name in rounds[0].spent}

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 
-from millrace_common.bus.logs import records_of
+from millrace_common.bus.fetching import records_of
 from millrace_common.codec import decode
 from millrace_common.messages import FeatureRow, Label
 from millrace_common.records import Headers, Record, TopicPartition

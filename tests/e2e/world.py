@@ -20,7 +20,7 @@ from millrace.spec import Deployment
 from millrace_cli.commands.status import Report, report_of
 from millrace_cli.home import Endpoints, Home
 from millrace_common.bus import admin
-from millrace_common.bus.logs import records_of
+from millrace_common.bus.fetching import records_of
 from millrace_common.records import Record, TopicPartition
 from millrace_common.topics import of_deployment
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import overload
 
@@ -41,6 +41,25 @@ class Records(Sequence[Record]):
             list(map(_HEADERS, records)),
             np.fromiter(map(_APPENDED, records), np.int64, n),
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Records"]) -> "Records":
+        """Return the records of all parts, of which there is one, in their order."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            parts[0].at,
+            np.concatenate([part.offsets for part in parts]),
+            list(chain.from_iterable(part.keys for part in parts)),
+            list(chain.from_iterable(part.values for part in parts)),
+            list(chain.from_iterable(part.headers for part in parts)),
+            np.concatenate([part.append_times_us for part in parts]),
+        )
+
+    def since(self, offset: int) -> "Records":
+        """Return the records from an offset on."""
+        first = int(np.searchsorted(self.offsets, offset))
+        return self[first:] if first else self
 
     def chosen(self, indices: Sequence[int]) -> "Records":
         """Return the records of these indices only."""

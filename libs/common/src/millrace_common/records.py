@@ -85,7 +85,7 @@ class Sheaf(Sequence[Outgoing]):
         """Return one of the records."""
 
     @abstractmethod
-    def framed(self, bytes_max: int, headroom: int) -> Iterator[tuple[int, bytearray]]:
+    def framed(self, bytes_max: int, headroom: int) -> Iterator[tuple[int, memoryview]]:
         """Yield how many records follow, and `headroom` bytes with theirs in Kafka's record format 2 behind them.
 
         They take `bytes_max` at most, but for a record that takes more by itself.

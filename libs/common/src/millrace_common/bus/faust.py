@@ -18,7 +18,7 @@ from faust.types import TP
 from millrace_common.bus.faust_transport import AsTheyAre, Consumer, Message, Transport
 from millrace_common.bus.kafka import KafkaBus
 from millrace_common.bus.lane import Lane, open_lane
-from millrace_common.bus.logs import Logs, records_of
+from millrace_common.bus.logs import Logs
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.bus.standing import Standing
 from millrace_common.errors import Fenced, Unavailable
@@ -137,10 +137,10 @@ class FaustReader:
         """Work a batch off; False: nothing waits, or the partition was taken away."""
         lane = message.lane
         async with self._handling if lane.subscription.in_turn else nullcontext():
-            raws = message.consumer.cut(message.tp, lane) if self._lanes.get(lane.at) is lane else ()
-            if not raws:
+            records = message.consumer.cut(message.tp, lane) if self._lanes.get(lane.at) is lane else None
+            if not records:
                 return False
-            batch = Batch(lane.at, records_of(lane.at, raws))
+            batch = Batch(lane.at, records)
             outcome = await lane.handle(batch)
 
         async def commit() -> None:

@@ -6,7 +6,7 @@ version is pinned exactly.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -14,7 +14,6 @@ import faust
 import uvloop
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -23,6 +22,7 @@ from millrace_common.bus.fetched import Fetched
 from millrace_common.bus.group import committed_offset, group_consumer
 from millrace_common.bus.lane import Lane
 from millrace_common.bus.options import KafkaOptions
+from millrace_common.columns import Records
 from millrace_common.errors import Fenced
 from millrace_common.service import Service
 
@@ -122,9 +122,9 @@ class _Thread(driver.AIOKafkaConsumerThread):
         while True:
             wanted = self.fetched.wanted(self.partitions)
             seconds = _FETCH_SECONDS_MAX if len(wanted) == len(self.partitions) else _FULL_SECONDS
-            records = await self._fetch_records(self._ensure_consumer(), wanted, timeout=seconds) if wanted else {}
-            for tp, raws in records.items():
-                self.fetched.put(TP(tp.topic, tp.partition), raws)
+            records: Any = await self._fetch_records(self._ensure_consumer(), wanted, timeout=seconds) if wanted else {}
+            for tp, fetched in records.items():
+                self.fetched.put(TP(tp.topic, tp.partition), fetched)
             if records:
                 self._tell()
             else:
@@ -203,17 +203,15 @@ class Consumer(driver.Consumer):
         message.lane, message.consumer = lane, self
         return message
 
-    def cut(self, tp: TP, lane: Lane) -> Sequence[ConsumerRecord]:
+    def cut(self, tp: TP, lane: Lane) -> Records | None:
         """Take what waits of a lane, a batch at most. Raises Fenced where records that come before are missing."""
         chunk = self.thread.fetched.take(tp)
         if chunk is None:
-            return ()
+            return None
         if chunk.start > lane.position:
             raise Fenced(f"{lane.at} was fetched from {chunk.start} on, but is settled up to {lane.position} only")
         lane.end = max(lane.end, self.end(tp))
-        if chunk.start == lane.position:
-            return chunk.raws
-        return [raw for raw in chunk.raws if raw.offset >= lane.position]
+        return chunk.records.since(lane.position)
 
     def end(self, tp: TP) -> int:
         """Return the end of what may be read of a partition, as last heard: an open transaction is its end."""

@@ -4,19 +4,20 @@ There is no lock: at each end of a deque stands one thread, and each count has o
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aiokafka.structs import ConsumerRecord
 from faust.types import TP
+
+from millrace_common.columns import Records
 
 
 class Chunk(NamedTuple):
     """Records of one partition, in order; all that lay from `start` on up to the last of them are here."""
 
     start: int
-    raws: Sequence[ConsumerRecord]
+    records: Records
 
 
 @dataclass(slots=True)
@@ -44,13 +45,13 @@ class Fetched:
         queues = [(tp, self._queues[tp]) for tp in partitions if tp in self._queues]
         return {tp for tp, queue in queues if queue.put - queue.taken < self.records_max}
 
-    def put(self, tp: TP, raws: Sequence[ConsumerRecord]) -> None:
+    def put(self, tp: TP, records: Records) -> None:
         """Add what was fetched next of a partition, of which there is one; of others it is dropped."""
         queue = self._queues.get(tp)
         if queue is not None:
-            queue.put += len(raws)
-            queue.chunks.append(Chunk(queue.next, raws))
-            queue.next = raws[-1].offset + 1
+            queue.put += len(records)
+            queue.chunks.append(Chunk(queue.next, records))
+            queue.next = int(records.offsets[-1]) + 1
 
     # --- who works it off --------------------------------------------------------------------------------------------
     def waiting(self) -> list[TP]:
@@ -62,11 +63,13 @@ class Fetched:
         queue = self._queues.get(tp)
         if queue is None or not queue.chunks:
             return None
-        start, raws = queue.chunks[0].start, list[ConsumerRecord]()
-        while queue.chunks and len(raws) < self.records_max:
-            chunk, room = queue.chunks.popleft(), self.records_max - len(raws)
-            if len(chunk.raws) > room:
-                queue.chunks.appendleft(Chunk(chunk.raws[room - 1].offset + 1, chunk.raws[room:]))
-            raws += chunk.raws[:room]
-        queue.taken += len(raws)
-        return Chunk(start, raws)
+        start, parts, room = queue.chunks[0].start, list[Records](), self.records_max
+        while queue.chunks and room > 0:
+            records = queue.chunks.popleft().records
+            if len(records) > room:
+                queue.chunks.appendleft(Chunk(int(records.offsets[room - 1]) + 1, records[room:]))
+                records = records[:room]
+            parts.append(records)
+            room -= len(records)
+        queue.taken += self.records_max - room
+        return Chunk(start, Records.joined(parts))

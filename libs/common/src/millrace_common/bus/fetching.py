@@ -1,76 +1,99 @@
-"""aiokafka's consumer, made to hand records over as they were unpacked, a batch of the log at a time.
+"""aiokafka's consumer, made to hand records over as columns, a batch of the log at a time.
 
 aiokafka 0.14.0 copies each record into a dataclass of eleven fields and takes it through two generators, which takes
-longer than all else that it does with one. Private methods are overridden, so the version is pinned exactly; a record
-that came the usual way reads the same.
+longer than all else that it does with one; and what waits to be worked off is looked through by the garbage collector
+again and again, as long as there is an object for each record. Private methods are overridden, so the version is pinned
+exactly.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
+import numpy as np
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 
+from millrace_common.columns import Records
+from millrace_common.records import Headers, TopicPartition
+
+_HEADER_VALUE = itemgetter(1)
+Named = Callable[[str, int], TopicPartition]
+"""Returns a partition by its logical topic, given the broker's name of it."""
+
 
 class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
-    """A consumer whose records have offset, key, value, headers and timestamp as a ConsumerRecord has, and no place."""
+    """A consumer whose `getmany` returns Records."""
+
+    def __init__(self, named: Named, **options: Any) -> None:
+        super().__init__(**options)
+        self._named = named
 
     async def start(self) -> None:
         """Connect and begin to fetch, as a member of the group where there is one."""
         await super().start()
         self._fetcher.__class__ = _Fetcher
+        self._fetcher.named = self._named
 
 
 class _Fetcher(Fetcher):  # type: ignore[misc]  # aiokafka has no types
+    named: Named
+
     async def _proc_fetch_request(self, *request: Any) -> bool:
         has_news: bool = await super()._proc_fetch_request(*request)
-        for result in self._records.values():
+        for tp, result in self._records.items():
             if isinstance(result, FetchResult) and "getall" not in vars(result) and result.has_more():
-                result.getall = WholeBatches(result)
+                result.getall = WholeBatches(result, self.named(tp.topic, tp.partition))
         return has_news
 
 
 class WholeBatches:
-    """What `getall` of a fetch result does, batch by batch: it returns the same records, as they were unpacked."""
+    """What `getall` of a fetch result does, batch by batch: it returns the same records, as columns."""
 
-    def __init__(self, result: Any) -> None:
+    def __init__(self, result: Any, at: TopicPartition) -> None:
         self._result = result
-        self._batches = in_batches(result._partition_records)
+        self._batches = in_batches(at, result._partition_records)
         self._end: int = result._partition_records.next_fetch_offset
         """Behind all batches that were unpacked."""
-        self._left: list[Any] = []
+        self._left = Records.of(at, ())
         """Of these, what was not asked for yet."""
 
-    def __call__(self, max_records: int | None = None) -> list[Any]:
+    def __call__(self, max_records: int | None = None) -> Records:
         """Return what was fetched next, `max_records` at most, and have the consumer stand behind it."""
-        result = self._result
+        result, parts, n, is_all = self._result, [self._left], len(self._left), False
         if not result.check_assignment(result._topic_partition) or not result.has_more():
-            return []
-        records, is_all = self._left, False
-        while not is_all and (max_records is None or len(records) < max_records):
+            return self._left[:0]
+        while not is_all and (max_records is None or n < max_records):
             batch = next(self._batches, None)
             self._end = result._partition_records.next_fetch_offset
-            records, is_all = records + (batch or []), batch is None
-        self._left = [] if max_records is None else records[max_records:]
-        result._partition_records.next_fetch_offset = self._left[0].offset if self._left else self._end
+            is_all = batch is None
+            if batch is not None:
+                parts.append(batch)
+                n += len(batch)
+        records = Records.joined(parts)
+        wanted = len(records) if max_records is None else min(max_records, len(records))
+        self._left = records[wanted:]
+        result._partition_records.next_fetch_offset = int(self._left.offsets[0]) if self._left else self._end
         result._update_position()
         if is_all and not self._left:
             result._partition_records = None
-        return records[: len(records) - len(self._left)]
+        return records[:wanted] if self._left else records
 
 
 class _Together(NamedTuple):
     """The records of a batch, where aiokafka looks for one: it stands for the last of them."""
 
     offset: int
-    records: list[Any]
+    records: Records
 
 
 class _Batch:
     """A batch of the log that gives its records at once. All else that aiokafka asks of one it is asked of itself."""
 
-    def __init__(self, batch: Any) -> None:
+    def __init__(self, at: TopicPartition, batch: Any) -> None:
+        self._at = at
         self._batch = batch
 
     def __getattr__(self, name: str) -> Any:
@@ -80,31 +103,53 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[_Together]:
-        records = list(self._batch)
+        records = records_of(self._at, self._batch)
         if records:
-            yield _Together(records[-1].offset, records)
+            yield _Together(int(records.offsets[-1]), records)
 
 
 class _Log:
     """What was fetched, in batches that give their records at once."""
 
-    def __init__(self, records: Any) -> None:
+    def __init__(self, at: TopicPartition, records: Any) -> None:
+        self._at = at
         self._records = records
         self.has_next = records.has_next
 
     def next_batch(self) -> _Batch:
-        return _Batch(self._records.next_batch())
+        return _Batch(self._at, self._records.next_batch())
 
 
-def in_batches(records: PartitionRecords) -> Iterator[list[Any]]:
+def in_batches(at: TopicPartition, records: PartitionRecords) -> Iterator[Records]:
     """Yield the records of each batch that aiokafka would yield one by one; none was asked of it before."""
-    records._records = _Log(records._records)
+    records._records = _Log(at, records._records)
     records._consumer_record = partial(_wanted, records)
     yield from records
 
 
-def _wanted(records: PartitionRecords, _place: Any, together: _Together) -> list[Any]:
-    first: int = records.next_fetch_offset
-    if together.records[0].offset >= first:
-        return together.records
-    return [record for record in together.records if record.offset >= first]
+def _wanted(records: PartitionRecords, _place: Any, together: _Together) -> Records:
+    return together.records.since(records.next_fetch_offset)
+
+
+def records_of(at: TopicPartition, raws: Iterable[Any]) -> Records:
+    """Return records as the services see them; Kafka lets a header have no value, here it is empty then.
+
+    `raws` have the fields of a ConsumerRecord that matter here. Each is let go before the next is asked for: what is
+    left of it is nothing that the garbage collector looks at.
+    """
+    offsets, times_ms = list[int](), list[int]()
+    keys, values, headers = list[bytes | None](), list[bytes | None](), list[Sequence[tuple[str, bytes | None]]]()
+    for raw in raws:
+        offsets.append(raw.offset)
+        times_ms.append(raw.timestamp)
+        keys.append(raw.key)
+        values.append(raw.value)
+        headers.append(raw.headers or ())
+    stated: list[Headers] = _with_values(headers) if any(headers) else [()] * len(headers)
+    return Records(at, np.array(offsets, np.int64), keys, values, stated, np.array(times_ms, np.int64) * 1_000)
+
+
+def _with_values(stated: Sequence[Sequence[tuple[str, bytes | None]]]) -> list[Headers]:
+    if None in map(_HEADER_VALUE, chain.from_iterable(stated)):
+        return [tuple((name, value or b"") for name, value in headers) for headers in stated]
+    return [tuple(headers) for headers in stated]  # type: ignore[arg-type]  # each has its value

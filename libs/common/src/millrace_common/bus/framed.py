@@ -15,7 +15,7 @@ class Framed:
     `buffer` has them behind HEADER_BYTES of room, which are filled here.
     """
 
-    def __init__(self, count: int, buffer: bytearray) -> None:
+    def __init__(self, count: int, buffer: memoryview) -> None:
         self._count = count
         self._buffer = buffer
         self._producer = (-1, -1, 0)
@@ -42,11 +42,11 @@ class Framed:
     def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
         self._producer = (producer_id, producer_epoch, base_sequence)
 
-    def _build(self) -> bytearray:
+    def _build(self) -> memoryview:
         """Return the batch as it is sent; the same bytes when it is sent again."""
         if not self._is_built:
             self._write_header(0)
-            self._write_header(crc32c(memoryview(self._buffer)[Format.ATTRIBUTES_OFFSET :]))
+            self._write_header(crc32c(self._buffer[Format.ATTRIBUTES_OFFSET :]))
             self._is_built = True
         return self._buffer
 

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 
 from millrace_common.bus.fetching import Consumer
 from millrace_common.bus.lane import Extent, Lane, open_lane
-from millrace_common.bus.logs import Logs, records_of
+from millrace_common.bus.logs import Logs
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.bus.standing import Standing
 from millrace_common.errors import DataGap, Fenced, Unavailable, Unknown
@@ -44,6 +44,7 @@ def group_consumer(
     broker holds an answer back until there is so much to send, or that long.
     """
     return Consumer(
+        options.at,
         bootstrap_servers=options.bootstrap,
         group_id=options.group(service.name),
         group_instance_id=f"{service.name}-{options.instance}",
@@ -207,15 +208,15 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def _fetch(self, lane: Lane, tp: KafkaPartition) -> Batch | None:
         try:
             fetched = await self._consumer.getmany(tp, timeout_ms=_IDLE_MS, max_records=self._options.batch_records_max)
-            raws = fetched.get(tp)
-            if not raws:
+            records = fetched.get(tp)
+            if not records:
                 lane.passed = await self._consumer.position(tp)
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             raise DataGap(f"{lane.at.topic}[{lane.at.partition}] no longer holds offset {lane.position}") from error
         except KafkaError as error:
             raise Unavailable(f"{lane.at.topic}[{lane.at.partition}] cannot be read: {error!r}") from error
         lane.end = max(lane.end, self._consumer.last_stable_offset(tp) or 0)
-        return Batch(lane.at, records_of(lane.at, raws)) if raws else None
+        return Batch(lane.at, records) if records else None
 
     async def _commit(self, tp: KafkaPartition, offset: int) -> None:
         try:

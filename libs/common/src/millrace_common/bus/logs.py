@@ -1,51 +1,23 @@
 """Reading Kafka without a group: what a log holds, and the logs that every process reads whole."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
-from operator import attrgetter, itemgetter
+from collections.abc import Iterable, Mapping
 
-import numpy as np
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
-from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
+from aiokafka.structs import OffsetAndTimestamp
 
 from millrace_common.bus.fetching import Consumer
 from millrace_common.bus.lane import Extent
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.bus.standing import Followed, Standing
-from millrace_common.columns import Records
 from millrace_common.errors import DataGap, Unavailable
-from millrace_common.records import Batch, Headers, TopicPartition
+from millrace_common.records import Batch, TopicPartition
 from millrace_common.service import Follower
 from millrace_common.together import within
 
-_HEADERS, _OFFSET, _KEY = attrgetter("headers"), attrgetter("offset"), attrgetter("key")
-_VALUE, _TIME, _HEADER_VALUE = attrgetter("value"), attrgetter("timestamp"), itemgetter(1)
 _POLL_MS = 500
 _STOP_SECONDS_MAX = 3.0
-
-
-def records_of(at: TopicPartition, raws: Sequence[ConsumerRecord]) -> Records:
-    """Return records as the services see them; Kafka lets a header have no value, here it is empty then.
-
-    `raws` may be of any class with the fields of a ConsumerRecord that matter here (`millrace_common.bus.fetching`).
-    """
-    n, headers = len(raws), list(map(_HEADERS, raws))
-    return Records(
-        at,
-        np.fromiter(map(_OFFSET, raws), np.int64, n),
-        list(map(_KEY, raws)),
-        list(map(_VALUE, raws)),
-        _with_values(headers) if any(headers) else [()] * n,
-        np.fromiter(map(_TIME, raws), np.int64, n) * 1_000,
-    )
-
-
-def _with_values(stated: Sequence[Sequence[tuple[str, bytes | None]]]) -> list[Headers]:
-    if None in map(_HEADER_VALUE, chain.from_iterable(stated)):
-        return [tuple((name, value or b"") for name, value in headers) for headers in stated]
-    return [tuple(headers) for headers in stated]  # type: ignore[arg-type]  # each has its value
 
 
 class Logs:
@@ -54,6 +26,7 @@ class Logs:
     def __init__(self, options: KafkaOptions) -> None:
         self._options = options
         self._consumer = Consumer(
+            options.at,
             bootstrap_servers=options.bootstrap,
             group_id=None,
             enable_auto_commit=False,
@@ -127,9 +100,9 @@ class Logs:
             raise DataGap(f"a followed log does not hold what comes next: {error!r}") from error
         except KafkaError as error:
             raise Unavailable(f"a followed log cannot be read: {error!r}") from error
-        for tp, raws in fetched.items():
-            at = self._options.at(tp.topic, tp.partition)
-            batch = Batch(at, records_of(at, raws))
+        for records in fetched.values():
+            at = records.at
+            batch = Batch(at, records)
             followed = standing.followed[at]
             followed.is_handed_over = True
             for follower in followers[at.topic]:

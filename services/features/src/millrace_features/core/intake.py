@@ -86,7 +86,8 @@ class Intake:
     def admit(self, batch: Batch, known: Mapping[str, Mapping[str, int]], ends: Sequence[int]) -> Admitted:
         """Return the events in a batch.
 
-        `known[entity type]` holds entities that are known to be at home here, `ends` the ends of raw-data's partitions.
+        `known[entity type]` holds the slots of entities that are in memory, and so at home here; `ends` the ends of
+        raw-data's partitions.
         """
         admitted = Admitted()
         records = Records.of(batch.at, batch.records)
@@ -95,8 +96,8 @@ class Intake:
             rest = sorted(set(range(len(records))).difference(*(lot.places for lot in lots)))
             lots += self._sorted(rest, records, ends, admitted)
         for lot in lots:
-            homes = lot.homes(known[lot.entity_type], self.partitions, batch.at.partition)
-            _part(lot, lot.future(), homes, admitted)
+            lot.locate(known[lot.entity_type])
+            _part(lot, lot.future(), lot.homes(self.partitions, batch.at.partition), admitted)
         return admitted
 
     def _sorted(self, places: Sequence[int], records: Records, ends: Sequence[int], admitted: Admitted) -> list[Lot]:

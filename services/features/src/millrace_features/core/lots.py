@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import filterfalse
+from itertools import repeat
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from millrace.spec import EventSpec
 from millrace_common.columns import Int64s, Records
@@ -52,6 +53,8 @@ class Lot:
     event_ids: list[str] = field(default_factory=list)
     appends_us: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
     """When they first came: of copies the origin's."""
+    slots: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    """Where their entities are in memory, -1 where one is not: when the batch came."""
 
     @classmethod
     def of(cls, feed: Feed, found: Found, records: Records, types: Set[object] | None = None) -> "Lot":
@@ -70,7 +73,7 @@ class Lot:
             theirs,
             fields,
             fields.texts(feed.named_by(contract)),
-            np.array(fields[spec.time_field], np.int64),
+            np.fromiter(fields[spec.time_field], np.int64, len(theirs)),
             found.origins,
             found.corrections,
         )
@@ -118,9 +121,17 @@ class Lot:
             for i in np.flatnonzero(ahead_us > self.spec.max_future_us)
         }
 
-    def homes(self, known: Mapping[str, int], partitions: int, here: int) -> dict[int, int]:
-        """Return, by index, the partition of events whose entity is not at home `here`; those `known` are."""
-        strangers = set(filterfalse(known.__contains__, self.entity_ids))
+    def locate(self, known: Mapping[str, int]) -> None:
+        """Note which entities are in memory."""
+        self.slots = np.fromiter(map(known.get, self.entity_ids, repeat(-1)), np.int32, len(self))
+
+    def strangers(self) -> list[str]:
+        """Return the entities that are not in memory, once each."""
+        return list(dict.fromkeys(map(self.entity_ids.__getitem__, np.flatnonzero(self.slots < 0).tolist())))
+
+    def homes(self, partitions: int, here: int) -> dict[int, int]:
+        """Return, by index, the partition of events whose entity is not at home `here`; those in memory are."""
+        strangers = self.strangers()
         if not strangers:
             return {}
         homes = {entity: partition_of(entity, partitions) for entity in strangers}
@@ -141,6 +152,7 @@ class Lot:
             self.corrections,
             [self.event_ids[i] for i in indices],
             self.appends_us[indices],
+            self.slots[indices],
         )
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, filterfalse
+from itertools import chain
 
 import numpy as np
 
@@ -93,8 +93,7 @@ class Shard:
 
     def unknown(self, lots: Sequence[Lot]) -> list[str]:
         """Return the entities of lots that are not in the table, once each."""
-        known = self.table.slots.__contains__
-        return list(dict.fromkeys(filterfalse(known, chain.from_iterable(lot.entity_ids for lot in lots))))
+        return list(dict.fromkeys(chain.from_iterable(lot.strangers() for lot in lots)))
 
     def keys(self, entity_id: str) -> list[str]:
         """Return where an entity's state lies: its id horizon, then a value for each group."""
@@ -144,9 +143,11 @@ class Shard:
         return found
 
     def _columns(self, lot: Lot, digests: bytes) -> EventColumns:
-        slots, n = self.table.slots, len(lot)
+        n = len(lot)
+        if n and lot.slots.min() < 0:  # it is in the table by now
+            lot.locate(self.table.slots)
         return EventColumns(
-            np.fromiter(map(slots.__getitem__, lot.entity_ids), np.int32, n),
+            lot.slots,
             np.full(n, self.plan.kinds[lot.spec.type], np.int8),
             lot.times_us,
             np.frombuffer(digests, np.int64)[::2].copy(),

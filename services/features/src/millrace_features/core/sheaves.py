@@ -49,14 +49,14 @@ class Laid(Sheaf):
         key, value, told = (texts.text(i) for texts in self.columns)
         return Outgoing(self.topic, key, value, _read(told), self.partition, int(self.cause_offsets[i]))
 
-    def framed(self, bytes_max: int, headroom: int) -> Iterator[tuple[int, bytearray]]:
+    def framed(self, bytes_max: int, headroom: int) -> Iterator[tuple[int, memoryview]]:
         """Yield how many records follow, and `headroom` bytes with theirs in Kafka's record format 2 behind them."""
         first = 0
         while first < len(self):
             end, size = measure(self.columns, first, bytes_max)
-            data = bytearray(headroom + size)
-            frame(self.columns, first, end, np.frombuffer(data, np.uint8)[headroom:])
-            yield end - first, data
+            data = np.empty(headroom + size, np.uint8)
+            frame(self.columns, first, end, data[headroom:])
+            yield end - first, data.data
             first = end
 
 
