@@ -70,11 +70,11 @@ class Driven:
         """Write what has changed, as patches of what the store holds."""
         slots, self.written_bytes = self.table.dirty(), 0
         changed = self.table.changes(slots).by_row()
-        for slot, whole, changes in zip(slots, self.table.encoded(slots), changed, strict=True):
-            before = self.store.get(self.table.name(slot), [None] * len(whole))
+        for name, whole, changes in zip(self.table.names(slots), self.table.encoded(slots), changed, strict=True):
+            before = self.store.get(name, [None] * len(whole))
             stored = [patched(old, change or None) for old, change in zip(before, changes, strict=True)]
             assert stored == whole, "patches come to something else than whole records"
-            self.store[self.table.name(slot)] = stored
+            self.store[name] = stored
             self.written_bytes += sum(map(len, changes))
         self.table.clean()
 

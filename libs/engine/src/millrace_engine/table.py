@@ -75,10 +75,6 @@ class EntityTable:
         """Take what has changed as stored."""
         mark_stored(self._layout, self._arena)
 
-    def name(self, slot: int) -> str:
-        """Return which entity has a slot."""
-        return self._names[slot]
-
     def names(self, slots: Int64s) -> list[str]:
         """Return which entities have slots."""
         return list(map(self._names.__getitem__, slots.tolist()))

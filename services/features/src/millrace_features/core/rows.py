@@ -19,12 +19,11 @@ from millrace_common.records import TopicPartition
 from millrace_engine.digests import blake2b_128
 from millrace_engine.entity import EntityPlan
 from millrace_engine.numerals import floats, integers
-from millrace_engine.texts import Texts, encoded, even, joined, lines, strings, times, woven
+from millrace_engine.texts import Texts, encoded, even, joined, strings, times, woven
 from millrace_features.core.lots import Lot
 from millrace_features.core.sheaves import Columns, Laid, told_between
 
-_ENCODER = msgspec.json.Encoder()
-_ENCODE, _LINES = _ENCODER.encode, _ENCODER.encode_lines
+_ENCODE = msgspec.json.Encoder().encode
 _FACTS = msgspec.structs.fields(FeatureRow)
 _TOLD = told_between(constant_headers(FeatureRow), (("ce_id", 32), ("ce_time", 27)))
 Pieces = list[bytes | None]
@@ -61,9 +60,10 @@ class RowWriter:
         at, offsets = lot.records.at, lot.records.offsets
         ids = even(np.frombuffer(digests.hex().encode(), np.uint8).reshape(len(lot), -1))
         keys, entity_ids = strings(lot.entity_ids)
+        _, event_ids = strings(lot.event_ids)
         columns = [
             ids,
-            lines(_LINES(lot.event_ids)),
+            event_ids,
             entity_ids,
             integers(np.stack((lot.times_us, lot.appends_us, offsets))),
             floats(values, self._whole),
