@@ -45,15 +45,16 @@ class Records(Sequence[Record]):
     @classmethod
     def joined(cls, parts: Sequence["Records"]) -> "Records":
         """Return the records of all parts, of which there is one, in their order."""
-        if len(parts) == 1:
-            return parts[0]
+        held = [part for part in parts if part]
+        if len(held) < 2:
+            return (held or parts)[0]
         return cls(
-            parts[0].at,
-            np.concatenate([part.offsets for part in parts]),
-            list(chain.from_iterable(part.keys for part in parts)),
-            list(chain.from_iterable(part.values for part in parts)),
-            list(chain.from_iterable(part.headers for part in parts)),
-            np.concatenate([part.append_times_us for part in parts]),
+            held[0].at,
+            np.concatenate([part.offsets for part in held]),
+            list(chain.from_iterable(part.keys for part in held)),
+            list(chain.from_iterable(part.values for part in held)),
+            list(chain.from_iterable(part.headers for part in held)),
+            np.concatenate([part.append_times_us for part in held]),
         )
 
     def since(self, offset: int) -> "Records":
