@@ -23,10 +23,9 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 
 from millrace.spec import Deployment, EventSpec, FeatureSpec, FieldRef, FieldSpec, GroupSpec
-from millrace_common.bus.fetching import in_batches
+from millrace_common.bus.fetching import Log, in_batches
 from millrace_common.bus.parcels import BATCH_BYTES, packed, parcelled
 from millrace_common.columns import Records
 from millrace_common.garbage import spare_the_collector
@@ -40,6 +39,7 @@ from millrace_engine.events import compile_events
 from millrace_engine.steps import COUNTED
 from millrace_features.core.feeds import compile_feeds
 from millrace_features.core.judging import Judging
+from millrace_features.core.unpacking import unpacked
 from millrace_features.handlers import Features
 
 RAW, PARTITIONS, BATCH = "raw-data", 4, 5_000
@@ -100,8 +100,8 @@ class Fetched:
     def unpacked(self) -> Records:
         """Return its records as the bus's consumer hands them over."""
         place = KafkaPartition(self.at.topic, self.at.partition)
-        records = PartitionRecords(place, MemoryRecords(self.data), None, self.first, None, None, True, 1)
-        return Records.joined(list(in_batches(self.at, records)))
+        records = PartitionRecords(place, Log(self.data), None, self.first, None, None, True, 1)
+        return Records.joined(list(in_batches(self.at, records, unpacked)))
 
 
 def events(count: int, cards: int) -> Iterator[tuple[str, bytes]]:

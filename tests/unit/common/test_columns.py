@@ -1,9 +1,10 @@
 """Records as columns against the records that they stand for."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace_common.columns import Records
+from millrace_common.columns import Records, Slices, sizes_of
 from millrace_common.records import Record, TopicPartition
 
 AT = TopicPartition("raw-data", 1)
@@ -28,3 +29,15 @@ def test_columns_are_a_sequence_of_their_records(records: list[Record], data: st
     assert list(columns[first:last]) == records[first:last]
     indices = data.draw(st.lists(st.integers(0, len(records) - 1), max_size=6)) if records else []
     assert list(columns.chosen(indices)) == [records[i] for i in indices]
+
+
+@given(st.lists(maybe, max_size=6), st.integers(-7, 7), st.integers(-7, 7))
+def test_slices_are_a_sequence_of_their_byte_strings(held: list[bytes | None], first: int, last: int) -> None:
+    """Each place, slice and walk gives what was put in, and so do their sizes."""
+    sizes = sizes_of(held)
+    lengths = np.maximum(sizes, 0)
+    slices = Slices(b"".join(filter(None, held)), np.cumsum(lengths) - lengths, sizes)
+    assert list(slices) == held
+    assert list(slices[first:last]) == held[first:last]
+    assert [slices[i] for i in range(-len(held), len(held))] == held + held
+    assert sizes_of(slices[first:last]).tolist() == sizes_of(held[first:last]).tolist()

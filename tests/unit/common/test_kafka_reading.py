@@ -7,12 +7,11 @@ from itertools import cycle
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace_common.bus.fetching import WholeBatches, records_of
+from millrace_common.bus.fetching import Log, WholeBatches, records_of
 from millrace_common.columns import Records
 from millrace_common.records import TopicPartition
 
@@ -80,7 +79,7 @@ class Assigned:
 def fetched(log: bytes, first: int) -> tuple[FetchResult, Assigned]:
     """Return what aiokafka makes of what was fetched from an offset on."""
     place, assigned = KafkaPartition("p.raw-data", 1), Assigned(first)
-    records = PartitionRecords(place, MemoryRecords(log), None, first, None, None, True, 1)
+    records = PartitionRecords(place, Log(log), None, first, None, None, True, 1)
     return FetchResult(place, assignment=assigned, partition_records=records, backoff=0), assigned
 
 

@@ -1,10 +1,10 @@
 """Records of one partition as columns: there is no object for a record until somebody looks at it alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from operator import attrgetter
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,74 @@ from millrace_common.records import Headers, Record, TopicPartition
 Int64s = NDArray[np.int64]
 _OFFSET, _KEY, _VALUE = attrgetter("offset"), attrgetter("key"), attrgetter("value")
 _HEADERS, _APPENDED = attrgetter("headers"), attrgetter("append_time_us")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slices(Sequence[bytes | None]):
+    """Byte strings that lie in one: the i-th is `data[firsts[i] : firsts[i] + sizes[i]]`, None where its size is -1.
+
+    Each is made when it is looked at.
+    """
+
+    data: bytes
+    firsts: Int64s
+    sizes: Int64s
+
+    @overload
+    def __getitem__(self, index: int) -> bytes | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Slices": ...
+    def __getitem__(self, index: int | slice) -> "bytes | Slices | None":
+        """Return one, or those of a slice."""
+        if isinstance(index, slice):
+            return Slices(self.data, self.firsts[index], self.sizes[index])
+        first, size = int(self.firsts[index]), int(self.sizes[index])
+        return None if size < 0 else self.data[first : first + size]
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        """Iterate over them."""
+        there = map(slice, self.firsts.tolist(), (self.firsts + self.sizes).tolist())
+        found = map(self.data.__getitem__, there)
+        if not len(self) or self.sizes.min() >= 0:
+            return found
+        return (one if size >= 0 else None for one, size in zip(found, self.sizes.tolist(), strict=True))
+
+    def __len__(self) -> int:
+        return len(self.firsts)
+
+
+class Unpacked(NamedTuple):
+    """The records of a batch of Kafka's log, none of which has headers; offsets and times behind those of the batch."""
+
+    offset_deltas: Int64s
+    time_deltas_ms: Int64s
+    keys: Slices
+    values: Slices
+
+
+Unpack = Callable[[bytes, slice, int], Unpacked | None]
+"""Takes bytes, where in them so many records lie in Kafka's format 2; None: that takes a closer look."""
+
+
+def chained(parts: Sequence[Sequence[bytes | None]]) -> Sequence[bytes | None]:
+    """Return the byte strings of all parts, of which none is empty, in their order."""
+    slices = [part for part in parts if isinstance(part, Slices)]
+    if len(slices) < len(parts):
+        return list(chain.from_iterable(parts))
+    data, sizes = slices[0].data, np.concatenate([one.sizes for one in slices])
+    if all(one.data is data for one in slices):
+        return Slices(data, np.concatenate([one.firsts for one in slices]), sizes)
+    held = [one.data[one.firsts.min() : (one.firsts + one.sizes).max()] for one in slices]
+    starts = np.cumsum([0, *map(len, held)])
+    firsts = [one.firsts - one.firsts.min() + start for one, start in zip(slices, starts, strict=False)]
+    return Slices(b"".join(held), np.concatenate(firsts), sizes)
+
+
+def sizes_of(column: Sequence[bytes | None]) -> Int64s:
+    """Return the size of each byte string, -1 for one that is not there."""
+    if isinstance(column, Slices):
+        return column.sizes
+    return np.fromiter((-1 if one is None else len(one) for one in column), np.int64, len(column))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +119,8 @@ class Records(Sequence[Record]):
         return cls(
             held[0].at,
             np.concatenate([part.offsets for part in held]),
-            list(chain.from_iterable(part.keys for part in held)),
-            list(chain.from_iterable(part.values for part in held)),
+            chained([part.keys for part in held]),
+            chained([part.values for part in held]),
             list(chain.from_iterable(part.headers for part in held)),
             np.concatenate([part.append_times_us for part in held]),
         )

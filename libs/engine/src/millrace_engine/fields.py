@@ -25,8 +25,8 @@ class Fields(Mapping[str, Sequence[Scalar]]):
     """Fields of events as they are stored; what was not taken when they were opened is made when it is asked for."""
 
     contract: Contract
-    sent: Sequence[bytes]
-    """The events as they were sent. All keep the contract."""
+    sent: Sequence[bytes | None]
+    """The events as they were sent. All keep the contract, and so none is missing."""
     _columns: dict[str, list[Any]]
     _json: Texts | None
 
@@ -34,7 +34,7 @@ class Fields(Mapping[str, Sequence[Scalar]]):
     def opened(
         cls,
         contract: Contract,
-        sent: Sequence[bytes],
+        sent: Sequence[bytes | None],
         *,
         types: Set[object] | None,
         take: Sequence[str],
@@ -72,7 +72,7 @@ class Fields(Mapping[str, Sequence[Scalar]]):
 
     def event(self, i: int) -> msgspec.Struct:
         """Return one event as it is stored."""
-        event = self.contract.decode(self.sent[i])
+        event = self.contract.decode(self.sent[i] or b"")
         self.contract.store([event])
         return event
 
@@ -104,6 +104,6 @@ class Fields(Mapping[str, Sequence[Scalar]]):
             yield events
 
 
-def _decoded(contract: Contract, sent: Sequence[bytes]) -> Iterator[list[msgspec.Struct]]:
+def _decoded(contract: Contract, sent: Sequence[bytes | None]) -> Iterator[list[msgspec.Struct]]:
     for first in range(0, len(sent), PIECE):
-        yield list(map(contract.decoder.decode, sent[first : first + PIECE]))
+        yield list(map(contract.decoder.decode, sent[first : first + PIECE]))  # type: ignore[arg-type]  # none is missing

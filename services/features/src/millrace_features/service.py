@@ -12,6 +12,7 @@ from millrace_engine.events import compile_events
 from millrace_engine.warm import compile_kernels
 from millrace_features.core.feeds import compile_feeds
 from millrace_features.core.judging import Judging
+from millrace_features.core.unpacking import unpacked
 from millrace_features.handlers import Features, Online
 from millrace_features.settings import Settings
 
@@ -34,7 +35,7 @@ def build(
     events = compile_events(host.deployment)
     judging = Judging(feeds, host.version, entities_max)
     features = Features(judging, events, store, host.publisher, at_a_glance, compute)
-    service = Service("features", counts=lambda: dict(features.counts))
+    service = Service("features", counts=lambda: dict(features.counts), unpack=unpacked)
     for topic, feed in feeds.by_topic.items():
         service = service.on(topic, features.on_batch, cursors=features, reach_us=feed.reach_us, in_turn=True)
     return service

@@ -6,6 +6,7 @@ again and again, as long as there is an object for each record. Private methods 
 exactly.
 """
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -14,47 +15,58 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBase as Format
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.memory_records import MemoryRecords
+from crc32c import crc32c
 
-from millrace_common.columns import Records
+from millrace_common.columns import Records, Unpack
 from millrace_common.records import Headers, TopicPartition
 
 _HEADER_VALUE = itemgetter(1)
+_LENGTH, _COUNT = struct.Struct(">8xi"), struct.Struct(f">{Format.HEADER_STRUCT.size - 4}xi")
+"""How many bytes of a batch follow its length, and how many records it has."""
 Named = Callable[[str, int], TopicPartition]
 """Returns a partition by its logical topic, given the broker's name of it."""
 
 
 class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
-    """A consumer whose `getmany` returns Records."""
+    """A consumer whose `getmany` returns Records; `unpack` may find them faster than aiokafka does."""
 
-    def __init__(self, named: Named, **options: Any) -> None:
+    def __init__(self, named: Named, unpack: Unpack | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._named = named
+        self._unpack = unpack
 
     async def start(self) -> None:
         """Connect and begin to fetch, as a member of the group where there is one."""
+        fetcher.MemoryRecords = Log
         await super().start()
         self._fetcher.__class__ = _Fetcher
         self._fetcher.named = self._named
+        self._fetcher.unpack = self._unpack
 
 
 class _Fetcher(Fetcher):  # type: ignore[misc]  # aiokafka has no types
     named: Named
+    unpack: Unpack | None
 
     async def _proc_fetch_request(self, *request: Any) -> bool:
         has_news: bool = await super()._proc_fetch_request(*request)
         for tp, result in self._records.items():
             if isinstance(result, FetchResult) and "getall" not in vars(result) and result.has_more():
-                result.getall = WholeBatches(result, self.named(tp.topic, tp.partition))
+                result.getall = WholeBatches(result, self.named(tp.topic, tp.partition), self.unpack)
         return has_news
 
 
 class WholeBatches:
     """What `getall` of a fetch result does, batch by batch: it returns the same records, as columns."""
 
-    def __init__(self, result: Any, at: TopicPartition) -> None:
+    def __init__(self, result: Any, at: TopicPartition, unpack: Unpack | None = None) -> None:
         self._result = result
-        self._batches = in_batches(at, result._partition_records)
+        self._batches = in_batches(at, result._partition_records, unpack)
         self._end: int = result._partition_records.next_fetch_offset
         """Behind all batches that were unpacked."""
         self._left = Records.of(at, ())
@@ -82,6 +94,14 @@ class WholeBatches:
         return records[:wanted] if self._left else records
 
 
+class Log(MemoryRecords):  # type: ignore[misc]  # aiokafka has no types
+    """What was fetched. It keeps the bytes that it was made of."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.data = data
+
+
 class _Together(NamedTuple):
     """The records of a batch, where aiokafka looks for one: it stands for the last of them."""
 
@@ -90,11 +110,17 @@ class _Together(NamedTuple):
 
 
 class _Batch:
-    """A batch of the log that gives its records at once. All else that aiokafka asks of one it is asked of itself."""
+    """A batch of the log that gives its records at once. All else that aiokafka asks of one it is asked of itself.
 
-    def __init__(self, at: TopicPartition, batch: Any) -> None:
+    `data` holds its bytes, from `first` to `end`.
+    """
+
+    def __init__(self, at: TopicPartition, batch: Any, data: bytes, where: tuple[int, int]) -> None:
         self._at = at
         self._batch = batch
+        self._data = data
+        self._first, self._end = where
+        self.unpack: Unpack | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -103,26 +129,53 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[_Together]:
-        records = records_of(self._at, self._batch)
+        records = self._unpacked() or records_of(self._at, self._batch)
         if records:
             yield _Together(int(records.offsets[-1]), records)
 
+    def validate_crc(self) -> bool:
+        """Say whether its bytes are those that were written, by the processor's own instruction where it has one."""
+        if not isinstance(self._batch, DefaultRecordBatch):
+            return bool(self._batch.validate_crc())
+        checked = memoryview(self._data)[self._first + Format.ATTRIBUTES_OFFSET : self._end]
+        return bool(crc32c(checked) == self._batch.crc)
 
-class _Log:
+    def _unpacked(self) -> Records | None:
+        batch = self._batch
+        if self.unpack is None or not isinstance(batch, DefaultRecordBatch) or batch.compression_type:
+            return None
+        (count,) = _COUNT.unpack_from(self._data, self._first)
+        found = self.unpack(self._data, slice(self._first + _COUNT.size, self._end), count)
+        if found is None:
+            return None
+        times_ms = found.time_deltas_ms + batch.first_timestamp
+        if batch.timestamp_type:
+            times_ms[:] = batch.max_timestamp
+        offsets = found.offset_deltas + batch.base_offset
+        return Records(self._at, offsets, found.keys, found.values, [()] * count, times_ms * 1_000)
+
+
+class _Batches:
     """What was fetched, in batches that give their records at once."""
 
-    def __init__(self, at: TopicPartition, records: Any) -> None:
+    def __init__(self, at: TopicPartition, log: Log, unpack: Unpack | None) -> None:
         self._at = at
-        self._records = records
-        self.has_next = records.has_next
+        self._log = log
+        self._unpack = unpack
+        self._end = 0
+        self.has_next = log.has_next
 
     def next_batch(self) -> _Batch:
-        return _Batch(self._at, self._records.next_batch())
+        first, data = self._end, self._log.data
+        self._end += _LENGTH.size + _LENGTH.unpack_from(data, first)[0]
+        batch = _Batch(self._at, self._log.next_batch(), data, (first, self._end))
+        batch.unpack = self._unpack
+        return batch
 
 
-def in_batches(at: TopicPartition, records: PartitionRecords) -> Iterator[Records]:
+def in_batches(at: TopicPartition, records: PartitionRecords, unpack: Unpack | None = None) -> Iterator[Records]:
     """Yield the records of each batch that aiokafka would yield one by one; none was asked of it before."""
-    records._records = _Log(at, records._records)
+    records._records = _Batches(at, records._records, unpack)
     records._consumer_record = partial(_wanted, records)
     yield from records
 

@@ -45,6 +45,7 @@ def group_consumer(
     """
     return Consumer(
         options.at,
+        service.unpack,
         bootstrap_servers=options.bootstrap,
         group_id=options.group(service.name),
         group_instance_id=f"{service.name}-{options.instance}",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
-from millrace_common.columns import Records
+from millrace_common.columns import Records, sizes_of
 from millrace_common.errors import Parked, Refused
 from millrace_common.records import Batch, Headers, Record
 from millrace_common.topics import EVENT_BYTES_MAX
@@ -119,19 +119,19 @@ class Intake:
 
     def _plain(self, records: Records) -> list[Lot]:
         """Return the events that are plainly of a class, class by class; what is in no lot takes another look."""
-        values = [value for value in records.values if value is not None]
-        if not self._named or len(values) < len(records) or max(map(len, values)) > EVENT_BYTES_MAX:
+        sizes = sizes_of(records.values)
+        if not self._named or sizes.min() < 0 or sizes.max() > EVENT_BYTES_MAX:
             return []
-        if max(map(len, filter(None, records.keys)), default=0) > _PLAIN_KEY_BYTES_MAX:
+        if sizes_of(records.keys).max() > _PLAIN_KEY_BYTES_MAX:
             return []
         if any(records.headers):
             return self._lots(records, self._grouped(_stated(records.headers)))
-        everywhere = list(range(len(values)))
+        everywhere = list(range(len(records)))
         if self._only is not None:
             return self._lots(records, [Found(self._only, everywhere)])
-        first = self._named.get(_told(values[0]))
+        first = self._named.get(_told(records.values[0]))
         whole = [] if first is None else self._lots(records, [Found(first, everywhere)], must_say=True)
-        return whole or self._lots(records, self._grouped(list(map(_told, values))))
+        return whole or self._lots(records, self._grouped(list(map(_told, records.values))))
 
     def _grouped(self, names: Sequence[Name]) -> Iterator[Found]:
         """Yield the classes that are named, each with the places of the name."""
@@ -208,10 +208,10 @@ def _stated(headers: Sequence[Headers]) -> Sequence[Name]:
     return [(one.get("ce_type"), one.get("ce_dataschema")) for one in stated]
 
 
-def _told(value: bytes) -> Name:
+def _told(value: bytes | None) -> Name:
     """Return the class that the JSON of an event names."""
     try:
-        type_ = PEEK.decode(value).type
+        type_ = PEEK.decode(value or b"").type
     except UNDECODABLE:
         return None, None
     return None if type_ is UNSET else type_.encode(), None

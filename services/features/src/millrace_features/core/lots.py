@@ -64,8 +64,7 @@ class Lot:
         """
         contract, spec = found.contract, found.contract.spec
         theirs = records if len(found.places) == len(records) else records.chosen(found.places)
-        sent = [value or b"" for value in theirs.values]
-        fields = Fields.opened(contract, sent, types=types, take=feed.reads(contract), as_json=feed.by is None)
+        fields = Fields.opened(contract, theirs.values, types=types, take=feed.reads(contract), as_json=feed.by is None)
         lot = cls(
             spec,
             feed.entity_type_of(spec),
