@@ -32,8 +32,8 @@ WHOLE = Sizes(
     parts=("throughput", "sweeps", "freshness", "reading", "restart", "profile"),
     repeats=3,
     workloads=(
-        _zipf(400_000),
-        Workload("10,000 cards, uniform", 10_000, 400_000, "uniform"),
+        _zipf(800_000),
+        Workload("10,000 cards, uniform", 10_000, 800_000, "uniform"),
         Workload("1,000,000 cards, Zipf", 1_000_000, 400_000),
         Workload("1,000,000 cards, uniform", 1_000_000, 400_000, "uniform"),
         Workload("one card", 1, 1_000_000, "each", DAY_MS),

@@ -1,10 +1,11 @@
 """Records as columns against the records that they stand for."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace_common.columns import Records, Slices, sizes_of
+from millrace_common.columns import NoHeaders, Records, Slices, sizes_of
 from millrace_common.records import Record, TopicPartition
 
 AT = TopicPartition("raw-data", 1)
@@ -41,3 +42,14 @@ def test_slices_are_a_sequence_of_their_byte_strings(held: list[bytes | None], f
     assert list(slices[first:last]) == held[first:last]
     assert [slices[i] for i in range(-len(held), len(held))] == held + held
     assert sizes_of(slices[first:last]).tolist() == sizes_of(held[first:last]).tolist()
+
+
+@given(st.integers(0, 6), st.integers(-7, 7), st.integers(-7, 7))
+def test_no_headers_are_a_sequence_of_empty_ones(count: int, first: int, last: int) -> None:
+    """Each place, slice and walk gives what as many empty headers would."""
+    empty, held = NoHeaders(count), [()] * count
+    assert list(empty) == held
+    assert list(empty[first:last]) == held[first:last]
+    assert [empty[i] for i in range(-count, count)] == held + held
+    with pytest.raises(IndexError):
+        empty[count]

@@ -50,6 +50,29 @@ class Slices(Sequence[bytes | None]):
         return len(self.firsts)
 
 
+@dataclass(frozen=True, slots=True)
+class NoHeaders(Sequence[Headers]):
+    """The headers of so many records, of which none has any."""
+
+    n: int
+
+    @overload
+    def __getitem__(self, index: int) -> Headers: ...
+    @overload
+    def __getitem__(self, index: slice) -> "NoHeaders": ...
+    def __getitem__(self, index: int | slice) -> "Headers | NoHeaders":
+        """Return those of one, or of a slice."""
+        chosen = range(self.n)[index]
+        return NoHeaders(len(chosen)) if isinstance(chosen, range) else ()
+
+    def __iter__(self) -> Iterator[Headers]:
+        """Iterate over them."""
+        return repeat((), self.n)
+
+    def __len__(self) -> int:
+        return self.n
+
+
 class Unpacked(NamedTuple):
     """The records of a batch of Kafka's log, none of which has headers; offsets and times behind those of the batch."""
 
@@ -75,6 +98,12 @@ def chained(parts: Sequence[Sequence[bytes | None]]) -> Sequence[bytes | None]:
     starts = np.cumsum([0, *map(len, held)])
     firsts = [one.firsts - one.firsts.min() + start for one, start in zip(slices, starts, strict=False)]
     return Slices(b"".join(held), np.concatenate(firsts), sizes)
+
+
+def _headers(parts: Sequence[Sequence[Headers]]) -> Sequence[Headers]:
+    if all(isinstance(part, NoHeaders) for part in parts):
+        return NoHeaders(sum(map(len, parts)))
+    return list(chain.from_iterable(parts))
 
 
 def sizes_of(column: Sequence[bytes | None]) -> Int64s:
@@ -121,7 +150,7 @@ class Records(Sequence[Record]):
             np.concatenate([part.offsets for part in held]),
             chained([part.keys for part in held]),
             chained([part.values for part in held]),
-            list(chain.from_iterable(part.headers for part in held)),
+            _headers([part.headers for part in held]),
             np.concatenate([part.append_times_us for part in held]),
         )
 

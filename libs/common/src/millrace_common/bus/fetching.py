@@ -22,7 +22,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from crc32c import crc32c
 
-from millrace_common.columns import Records, Unpack
+from millrace_common.columns import NoHeaders, Records, Unpack
 from millrace_common.records import Headers, TopicPartition
 
 _HEADER_VALUE = itemgetter(1)
@@ -152,7 +152,7 @@ class _Batch:
         if batch.timestamp_type:
             times_ms[:] = batch.max_timestamp
         offsets = found.offset_deltas + batch.base_offset
-        return Records(self._at, offsets, found.keys, found.values, [()] * count, times_ms * 1_000)
+        return Records(self._at, offsets, found.keys, found.values, NoHeaders(count), times_ms * 1_000)
 
 
 class _Batches:
