@@ -43,7 +43,7 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
     if given.quick:
         found = {}
     with servers() as at:
-        warm(at)
+        warm(at, sizes)
         for name in parts:
             started = time.monotonic()
             print(f"{name}: begins", flush=True)

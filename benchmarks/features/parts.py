@@ -21,12 +21,11 @@ EXACT = "faust"
 """Its deques hold every event, so that its rows are what exact windows say."""
 COMPARED = ("millrace", EXACT)
 """Quix's windows hold the event itself too: its rows are others."""
-WARM_EVENTS = 60_000
 
 
-def warm(servers: Servers) -> None:
+def warm(servers: Servers, sizes: Sizes) -> None:
     """Run the service once before anything is measured: it reads its kernels, the broker compiles its own code."""
-    sample(servers, Run("millrace", Workload("warming", 1_000, WARM_EVENTS, "uniform")))
+    sample(servers, Run("millrace", sizes.workloads[0]))
 
 
 def throughput(servers: Servers, sizes: Sizes, results: Found) -> list[dict[str, object]]:

@@ -1,11 +1,12 @@
 """Computations at once, and in a thread beside the loop."""
 
 import asyncio
+import sys
 import threading
 
 import pytest
 
-from millrace_common.computing import at_once, compute_thread
+from millrace_common.computing import SWITCH_SECONDS, at_once, compute_thread
 from millrace_common.errors import Misconfigured
 
 
@@ -66,3 +67,12 @@ async def test_a_computation_of_somebody_who_left_is_over_before_the_thread_is()
         assert not ended.is_set()
         begun.set()
     assert ended.is_set()
+
+
+async def test_threads_take_short_turns_while_there_is_one_that_computes() -> None:
+    """A loop that waits for the interpreter's lock gets it soon; after that all is as it was."""
+    usual_seconds = sys.getswitchinterval()
+    with compute_thread():
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
+    assert usual_seconds > SWITCH_SECONDS
+    assert sys.getswitchinterval() == usual_seconds

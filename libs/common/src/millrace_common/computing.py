@@ -1,12 +1,15 @@
 """Where long computations run: at once, or in a thread beside the event loop."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+SWITCH_SECONDS = 0.0005
+"""How long a computation keeps the interpreter's lock that the loop wants: Python's 5 ms are a send's whole way."""
 
 
 class Compute(Protocol):
@@ -28,10 +31,16 @@ def compute_thread() -> Iterator[Compute]:
 
     One core gains by it too: a send to Kafka is ten turns of the loop, and none of them waits for a computation to end.
     What is computed when its caller is cancelled is computed to its end, for nobody; the block's end waits for it.
+    Meanwhile the process switches between its threads every SWITCH_SECONDS.
     """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute") as thread:
+    usual_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute") as thread:
 
-        async def compute(work: Callable[[], T], /) -> T:
-            return await asyncio.get_running_loop().run_in_executor(thread, work)
+            async def compute(work: Callable[[], T], /) -> T:
+                return await asyncio.get_running_loop().run_in_executor(thread, work)
 
-        yield compute
+            yield compute
+    finally:
+        sys.setswitchinterval(usual_seconds)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -27,13 +28,13 @@ _config: Any = numba.config
 _config.CACHE_DIR = str(_CACHE)
 
 
-_njit: Any = numba.njit
-"""Untyped: what its types leave out is `_nrt`, whether code counts references to arrays."""
+_njit: Any = partial(numba.njit, cache=_CACHED, nogil=True)
+"""Other threads run meanwhile. What its types leave out is `_nrt`, whether code counts references to arrays."""
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of numbers and arrays. No fast-math: the bits are those that Python's floats would give."""
-    compiled: Callable[P, R] = _njit(cache=_CACHED, _nrt=True)(function)
+    compiled: Callable[P, R] = _njit(_nrt=True)(function)
     return compiled
 
 
@@ -43,7 +44,7 @@ def bare(function: Callable[P, R]) -> Callable[P, R]:
     Half of the time would go into counting, as each event takes arrays out of tuples many times. One that returns
     arrays is for bare kernels alone: any other gives back a reference that was never counted.
     """
-    compiled: Callable[P, R] = _njit(cache=_CACHED, _nrt=False)(function)
+    compiled: Callable[P, R] = _njit(_nrt=False)(function)
     return compiled
 
 
@@ -52,5 +53,5 @@ def leaf(function: Callable[P, R]) -> Callable[P, R]:
 
     A call copies all that describes an arena and a layout: a hundred words.
     """
-    compiled: Callable[P, R] = _njit(cache=_CACHED, _nrt=False, forceinline=True)(function)
+    compiled: Callable[P, R] = _njit(_nrt=False, forceinline=True)(function)
     return compiled
