@@ -110,17 +110,12 @@ class _Together(NamedTuple):
 
 
 class _Batch:
-    """A batch of the log that gives its records at once. All else that aiokafka asks of one it is asked of itself.
+    """A batch of the log that gives its records at once. All else that aiokafka asks of one it is asked of itself."""
 
-    `data` holds its bytes, from `first` to `end`.
-    """
-
-    def __init__(self, at: TopicPartition, batch: Any, data: bytes, where: tuple[int, int]) -> None:
-        self._at = at
+    def __init__(self, of: "_Batches", batch: Any, where: slice) -> None:
+        self._of = of
         self._batch = batch
-        self._data = data
-        self._first, self._end = where
-        self.unpack: Unpack | None = None
+        self._where = where
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -129,7 +124,7 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[_Together]:
-        records = self._unpacked() or records_of(self._at, self._batch)
+        records = self._unpacked() or records_of(self._of.at, self._batch)
         if records:
             yield _Together(int(records.offsets[-1]), records)
 
@@ -137,40 +132,39 @@ class _Batch:
         """Say whether its bytes are those that were written, by the processor's own instruction where it has one."""
         if not isinstance(self._batch, DefaultRecordBatch):
             return bool(self._batch.validate_crc())
-        checked = memoryview(self._data)[self._first + Format.ATTRIBUTES_OFFSET : self._end]
+        checked = memoryview(self._of.data)[self._where.start + Format.ATTRIBUTES_OFFSET : self._where.stop]
         return bool(crc32c(checked) == self._batch.crc)
 
     def _unpacked(self) -> Records | None:
-        batch = self._batch
-        if self.unpack is None or not isinstance(batch, DefaultRecordBatch) or batch.compression_type:
+        data, batch, first = self._of.data, self._batch, self._where.start
+        if self._of.unpack is None or not isinstance(batch, DefaultRecordBatch) or batch.compression_type:
             return None
-        (count,) = _COUNT.unpack_from(self._data, self._first)
-        found = self.unpack(self._data, slice(self._first + _COUNT.size, self._end), count)
+        (count,) = _COUNT.unpack_from(data, first)
+        found = self._of.unpack(data, slice(first + _COUNT.size, self._where.stop), count)
         if found is None:
             return None
         times_ms = found.time_deltas_ms + batch.first_timestamp
         if batch.timestamp_type:
             times_ms[:] = batch.max_timestamp
         offsets = found.offset_deltas + batch.base_offset
-        return Records(self._at, offsets, found.keys, found.values, NoHeaders(count), times_ms * 1_000)
+        return Records(self._of.at, offsets, found.keys, found.values, NoHeaders(count), times_ms * 1_000)
 
 
 class _Batches:
     """What was fetched, in batches that give their records at once."""
 
     def __init__(self, at: TopicPartition, log: Log, unpack: Unpack | None) -> None:
-        self._at = at
-        self._log = log
-        self._unpack = unpack
-        self._end = 0
+        self.at = at
+        self.data = log.data
+        self.unpack = unpack
         self.has_next = log.has_next
+        self._next_batch = log.next_batch
+        self._end = 0
 
     def next_batch(self) -> _Batch:
-        first, data = self._end, self._log.data
-        self._end += _LENGTH.size + _LENGTH.unpack_from(data, first)[0]
-        batch = _Batch(self._at, self._log.next_batch(), data, (first, self._end))
-        batch.unpack = self._unpack
-        return batch
+        first = self._end
+        self._end += _LENGTH.size + _LENGTH.unpack_from(self.data, first)[0]
+        return _Batch(self, self._next_batch(), slice(first, self._end))
 
 
 def in_batches(at: TopicPartition, records: PartitionRecords, unpack: Unpack | None = None) -> Iterator[Records]:
