@@ -45,6 +45,7 @@ def build(
 async def service(settings: Settings, host: Host) -> AsyncIterator[Service]:
     """Open the online store and yield the service."""
     compile_kernels()
+    unpacked(b"", slice(0, 0), 0)  # compiles it now: the thread that fetches, and says that it lives, would stand still
     connecting = OnlineWriter.connect(settings.redis_url, retry_seconds_max=settings.features_redis_seconds_max)
     with compute_thread() as compute:
         async with connecting as store:

@@ -22,12 +22,13 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from crc32c import crc32c
 
+from millrace_common.bus.framed import HEADER_BYTES
 from millrace_common.columns import NoHeaders, Records, Unpack
 from millrace_common.records import Headers, TopicPartition
 
 _HEADER_VALUE = itemgetter(1)
-_LENGTH, _COUNT = struct.Struct(">8xi"), struct.Struct(f">{Format.HEADER_STRUCT.size - 4}xi")
-"""How many bytes of a batch follow its length, and how many records it has."""
+_LENGTH = struct.Struct(">8xi")
+"""How many bytes of a batch follow this."""
 Named = Callable[[str, int], TopicPartition]
 """Returns a partition by its logical topic, given the broker's name of it."""
 
@@ -42,7 +43,7 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
 
     async def start(self) -> None:
         """Connect and begin to fetch, as a member of the group where there is one."""
-        fetcher.MemoryRecords = Log
+        fetcher.MemoryRecords = Log  # aiokafka takes the class from there for each answer
         await super().start()
         self._fetcher.__class__ = _Fetcher
         self._fetcher.named = self._named
@@ -139,8 +140,8 @@ class _Batch:
         data, batch, first = self._of.data, self._batch, self._where.start
         if self._of.unpack is None or not isinstance(batch, DefaultRecordBatch) or batch.compression_type:
             return None
-        (count,) = _COUNT.unpack_from(data, first)
-        found = self._of.unpack(data, slice(first + _COUNT.size, self._where.stop), count)
+        *_, count = Format.HEADER_STRUCT.unpack_from(data, first)
+        found = self._of.unpack(data, slice(first + HEADER_BYTES, self._where.stop), count)
         if found is None:
             return None
         times_ms = found.time_deltas_ms + batch.first_timestamp
