@@ -167,11 +167,13 @@ class Store:
         self.handled: Counter[tuple[int, int]] = Counter()
         self.batches: list[tuple[int, int]] = []
         self.cursor: dict[TopicPartition, int] = {}
+        self.taken: list[TopicPartition] = []
         self.dropped: list[TopicPartition] = []
         self.broken = False
 
     async def start(self, at: TopicPartition, committed: int | None) -> int | None:
         """Return the cursor."""
+        self.taken.append(at)
         return self.cursor.get(at)
 
     async def check(self, at: TopicPartition) -> None:

@@ -92,16 +92,18 @@ async def test_partitions_taken_away_are_dropped_and_what_is_in_flight_is_settle
     await rig.open()
     await rig.publish(numbered(5, partition=0))
     store = Store()
-    begun = asyncio.Event()
+    begun, leaving = asyncio.Event(), asyncio.Event()
 
     async def slow(batch: Batch) -> Outcome:
         begun.set()
+        await leaving.wait()
         await asyncio.sleep(0.5)
         return await store.on_batch(batch)
 
     service = Service("store").on("in", slow, cursors=store)
-    async with rig.process() as bus, running(bus, service):
-        await asyncio.wait_for(begun.wait(), SECONDS_MAX)
+    async with rig.process() as bus, running(bus, service) as task:
+        await until(lambda: begun.is_set() and set(store.taken) == set(PLACES), task)
+        leaving.set()
     assert len(store.applied) == 5
     assert await rig.committed("store", PLACES[0]) == 5
     assert set(store.dropped) == set(PLACES)
