@@ -1,12 +1,21 @@
 """Entity plans, tables and groups, and their bytes: what the differential tests do not reach."""
 
-import struct
 from dataclasses import replace
 from statistics import median_low
 
 import pytest
 from tests.fakes.customs import Swing
-from tests.fakes.features.deployment import AMOUNT, CARD_SPEND, CHARGEBACK, PAYMENT, SECOND, SHOP_TAKINGS, deployment
+from tests.fakes.features.cards import GROUP, card, paid, stepped, value_of
+from tests.fakes.features.deployment import (
+    AMOUNT,
+    CARD_SPEND,
+    CHARGEBACK,
+    PAYMENT,
+    SECOND,
+    SHOP_TAKINGS,
+    VISIT,
+    deployment,
+)
 from tests.unit.oracles.logs import Logged
 from tests.unit.oracles.stored import digest
 from tests.unit.oracles.tables import PARTITION, Driven
@@ -14,36 +23,16 @@ from tests.unit.oracles.windows import Past
 
 from millrace.custom import import_path
 from millrace.spec import Const, FeatureSpec, FieldRef
-from millrace_engine.entity import EntityPlan, compile_entity
-from millrace_engine.groups import Unreadable, compile_group
-from millrace_engine.layout import HOT_ENTRIES, IDS_MAX, RING
+from millrace_engine.entity import compile_entity
+from millrace_engine.groups import compile_group
+from millrace_engine.layout import (
+    ALL_TILE_CELLS,
+    COLUMNS,
+    HOT_ENTRIES,
+    IDS_MAX,
+    RING,
+)
 from millrace_engine.values import header_of
-
-GROUP = compile_group(CARD_SPEND, PAYMENT)
-
-
-def paid(second: float, event_id: str, amount: float = 1.0) -> Logged:
-    """Return a payment of card a."""
-    return Logged("a", Past(event_id, "payment", int(second * SECOND), {"amount": amount}))
-
-
-def stepped(plan: EntityPlan, *times: float) -> Driven:
-    """Return a table after payments of 1.0 at these seconds."""
-    driven = Driven(plan)
-    driven.step([paid(second, f"e{i}") for i, second in enumerate(times)])
-    return driven
-
-
-def card() -> EntityPlan:
-    """Return the plan of cards."""
-    return compile_entity(deployment(CARD_SPEND, SHOP_TAKINGS), "card")
-
-
-def value_of(driven: Driven) -> bytes:
-    """Return what is stored of the first group of a."""
-    value = driven.store["a"][1]
-    assert value is not None
-    return value
 
 
 def test_a_plan_holds_the_groups_and_events_of_its_topic() -> None:
@@ -164,12 +153,26 @@ def test_an_event_of_a_busy_entity_is_stored_by_what_it_changes(n: int) -> None:
 
 def test_what_left_a_ring_is_given_up_when_its_block_is_full() -> None:
     """A busy entity's record grows to a bound and begins again, however long it lives."""
+    tiles, columns = card().layout(PARTITION).groups[0, [ALL_TILE_CELLS, COLUMNS]].tolist()
     driven, entries = stepped(card(), *(i / 100 for i in range(RING + 1))), []
     for i in range(4 * RING):
         driven.step([paid(1 + i / 100, f"next{i}")])
-        entries.append((header_of(value_of(driven)).tile_cells - GROUP.sizes.tiles) // GROUP.sizes.entry)
+        entries.append((header_of(value_of(driven)).tile_cells - tiles) // (2 + columns))
     assert (min(entries), max(entries)) == (1, HOT_ENTRIES - RING)
     assert entries.count(1) >= 3
+
+
+def test_more_ids_than_a_circle_takes_change_the_whole_circle_and_nothing_else() -> None:
+    """Of one type that forgets soon, beside one that remembers many: what is written is what is held."""
+    declared = deployment(CARD_SPEND)
+    hasty = replace(VISIT, dedupe_us=SECOND)
+    plan = compile_entity(replace(declared, events={**declared.events, "visit": hasty}), "card")
+    for before in range(8):
+        driven = stepped(plan, *(i / 10 for i in range(RING)))
+        driven.step([Logged("a", Past(f"v{i}", "visit", (20 + 2 * i) * SECOND, {})) for i in range(before)])
+        driven.step([Logged("a", Past(f"w{i}", "visit", (60 + 2 * i) * SECOND, {})) for i in range(20)])
+        driven.restart()
+        assert driven.step([Logged("a", Past("w19", "visit", 98 * SECOND, {}))]) == [("duplicate", {})]
 
 
 def test_an_unknown_entity_reads_like_the_first_row_of_a_known_one() -> None:
@@ -195,30 +198,6 @@ def test_a_time_before_what_is_kept_is_stale() -> None:
     value = value_of(stepped(card(), 0, 100))
     edge = 100 * SECOND - PAYMENT.lateness_us
     assert [GROUP.read(value, at).status for at in (edge - 1, edge)] == ["stale", "fresh"]
-
-
-@pytest.mark.parametrize("data", [b"", b"{}", b"\xf5\x09" + b"\0" * 200])
-def test_bytes_of_another_format_are_unreadable(data: bytes) -> None:
-    """A reader never guesses."""
-    with pytest.raises(Unreadable):
-        GROUP.read(data, 0)
-
-
-@pytest.mark.parametrize("place", [0, 1])
-def test_a_stored_state_that_was_cut_short_or_is_of_another_format_is_unreadable(place: int) -> None:
-    """A record must be as long as it says; nothing is loaded of one that is not."""
-    driven = stepped(card(), 0, 5)
-    whole = driven.store["a"][place]
-    assert whole is not None
-    longer = whole[:20] + struct.pack("<I", 9) + whole[24:] if place else whole[:32] + bytes([9]) + whole[33:]
-    for broken in (whole[:-1], whole[:-8], b"\x01" + whole[1:], longer):
-        driven.store["a"][place] = broken
-        driven.restart()
-        with pytest.raises(Unreadable):
-            driven.step([paid(6, "e")])
-        if place:
-            with pytest.raises(Unreadable):
-                GROUP.read(broken, 20 * SECOND)
 
 
 @pytest.mark.parametrize(

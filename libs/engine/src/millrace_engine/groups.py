@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -12,14 +12,10 @@ from millrace_engine.columns import EvaluateColumns, compile_columns
 from millrace_engine.customs import compile_custom
 from millrace_engine.expressions import compile_scalar
 from millrace_engine.layout import (
-    ALL_TILE_CELLS,
-    HEADER_CELLS,
     RING,
-    VECTOR_CELLS,
     Columns,
     Float64s,
     Int64s,
-    is_whole,
     layout_of,
 )
 from millrace_engine.partials import CELLS_MAX, CODES
@@ -36,7 +32,7 @@ from millrace_engine.reading import (
 )
 from millrace_engine.sketches import Cells, cells_of
 from millrace_engine.transforms import text_hash
-from millrace_engine.values import COPIES, FORMAT, GROUP_MAGIC, Header, Unreadable, word
+from millrace_engine.values import COPIES, FORMAT, GROUP_MAGIC, Unreadable, word
 from millrace_engine.windows import SEEN_CELLS
 
 Evaluate = Callable[[Mapping[str, Mapping[str, Scalar]], Mapping[str, Scalar]], Scalar]
@@ -67,14 +63,6 @@ class GroupValues(msgspec.Struct, frozen=True, gc=False):
     """False: some of it comes of tiles, whose edge counts whole."""
 
 
-class Sizes(NamedTuple):
-    """Cells of a stored value: header and vector, an entry of the ring, all tiles if it has them."""
-
-    fixed: int
-    entry: int
-    tiles: int
-
-
 def compile_group(spec: GroupSpec, event: EventSpec, *, set_: bytes = bytes(4), copies: bool = False) -> "Group":
     """Compile a group on its event. Raises ValueError naming a feature that cannot be computed."""
     expressions: list[Expr] = []
@@ -93,14 +81,11 @@ def compile_group(spec: GroupSpec, event: EventSpec, *, set_: bytes = bytes(4), 
     word_ = word(GROUP_MAGIC, COPIES if copies else 0, set_)
     customs = tuple(compile_custom(feature.custom) if feature.custom else None for feature in spec.features)
     columns = Columns(spec, word_, len(expressions), arguments, wheres, customs)
-    layout = layout_of((columns,), (event,), copies=copies)
     evaluators = tuple(compile_scalar(expression) for expression in expressions)
     names = tuple((feature.name, feature.dtype == "int") for feature in spec.features)
-    fixed = HEADER_CELLS + int(layout.groups[0, VECTOR_CELLS])
-    sizes = Sizes(fixed, 2 + len(expressions), int(layout.groups[0, ALL_TILE_CELLS]))
     kernels = tuple(map(compile_columns, expressions))
     takes_current = any(feature.include_current or feature.op in WITH_CURRENT for feature in spec.features)
-    return Group(spec, event, columns, evaluators, kernels, names, sizes, takes_current)
+    return Group(spec, event, columns, evaluators, kernels, names, takes_current)
 
 
 def _check(spec: GroupSpec, feature: FeatureSpec) -> None:
@@ -133,7 +118,6 @@ class Group:
     """What is kept of an event, of one and of many at a time."""
     names: tuple[tuple[str, bool], ...]
     """Each feature's name, and whether its values are whole."""
-    sizes: Sizes
     takes_current: bool
     """Whether a feature looks at the event that is asked about."""
 
@@ -157,13 +141,6 @@ class Group:
         if isinstance(found, Unreadable):
             raise found
         return found
-
-    def refuse_cut(self, value: bytes, header: Header) -> None:
-        """Raise Unreadable unless the kernels may walk a value."""
-        sizes = self.sizes
-        said = sizes.fixed, sizes.tiles, sizes.entry
-        if len(value) % 8 or not is_whole(len(value) // 8, header.tile_cells, header.events, said):
-            raise Unreadable("a feature value is cut short")
 
 
 @dataclass(frozen=True, slots=True)

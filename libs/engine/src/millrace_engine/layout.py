@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from millrace.spec import EventSpec, GroupSpec
 from millrace_engine.customs import Custom
-from millrace_engine.jit import bare
 from millrace_engine.partials import CODES, FEATURE_COLUMNS, Table, cells_needed
 
 RING = 64
@@ -118,18 +117,6 @@ class _Window:
     row: tuple[int, ...]
     cells: dict[int, int]
     """Where the partial of a feature (its place in the group) begins in a tile."""
-
-
-@bare
-def is_whole(cells: int, before: int, entries: int, sizes: tuple[int, int, int]) -> bool:
-    """Say whether a value of so many cells may be walked that says what lies before its ring, and how long that is.
-
-    `sizes`: header and vector, all tiles, an entry.
-    """
-    fixed, tiles, entry = sizes
-    left = before - tiles
-    fits = before == 0 or (left >= 0 and left % entry == 0 and left // entry + entries <= HOT_ENTRIES)
-    return fits and cells == fixed + before + entries * entry
 
 
 def tile_us_of(window_us: int) -> int:

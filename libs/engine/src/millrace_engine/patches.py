@@ -163,20 +163,26 @@ def _ids_may(layout: Layout, arena: Arena, slot: int, whole: int) -> bool:
         block = len(layout.groups) + kind
         at = block_of(arena, slot, block)
         if at != NO_BLOCK:
-            since = differs_since(arena, slot, block)
-            if since == ALL_DIFFERS:
+            if differs_since(arena, slot, block) == ALL_DIFFERS:
                 return False
-            new += arena.cells.ints[at + 2] - since
+            new += _new_ids(layout, arena, slot, block)
     return 2 * new + 16 * (1 + len(layout.kinds)) < whole
+
+
+@leaf
+def _new_ids(layout: Layout, arena: Arena, slot: int, block: int) -> int:
+    """Return how many ids of an event type are new: where more came than its circle takes, all that it holds."""
+    came = arena.cells.ints[block_of(arena, slot, block) + 2] - differs_since(arena, slot, block)
+    return min(came, layout.blocks[class_of(arena, slot, block), CAPACITY])
 
 
 @leaf
 def _changed_type(layout: Layout, arena: Arena, where: tuple[int, int], out: Int64s, to: int, place: int) -> int:
     at, ints = block_of(arena, where[0], where[1]), arena.cells.ints
-    since, ever = differs_since(arena, where[0], where[1]), ints[at + 2]
     capacity = layout.blocks[class_of(arena, where[0], where[1]), CAPACITY]
     to = _range(out, to, place, ints[at : at + ids.ENTRIES])
-    first, n = since % capacity, ever - since
+    n = _new_ids(layout, arena, where[0], where[1])
+    first = (ints[at + 2] - n) % capacity
     before_turn = min(n, capacity - first)
     for begin, length in ((first, before_turn), (0, n - before_turn)):
         if length > 0:

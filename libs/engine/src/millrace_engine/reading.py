@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from millrace_engine.arena import NO_BLOCK
 from millrace_engine.jit import bare, kernel
 from millrace_engine.layout import (
-    ALL_TILE_CELLS,
     COLUMNS,
     END_FEATURE,
     FIRST_CELL,
@@ -21,11 +20,11 @@ from millrace_engine.layout import (
     Float64s,
     Int64s,
     Layout,
-    is_whole,
 )
 from millrace_engine.partials import CELLS_MAX, FEATURE_COLUMNS
 from millrace_engine.sketches import Cells, cells_like
 from millrace_engine.values import COPIES, FORMAT, GROUP_MAGIC
+from millrace_engine.walkable import is_walkable
 from millrace_engine.windows import SEEN_CELLS, Asked, group_values
 
 ABSENT = -1
@@ -34,7 +33,7 @@ Float32s = NDArray[np.float32]
 STATUS, AGE_MS, COPIED, PARTITION, OFFSET, TILE_CELLS_HELD = range(6)
 """What is said of a value beside its features."""
 FRESH, STALE, NOTHING_STORED, FOREIGN, CUT = range(5)
-"""How a value stands. FOREIGN: not written by this version of the format. CUT: its length is not what it says."""
+"""How a value stands. FOREIGN: not written by this version of the format. CUT: it is not what it says it is."""
 
 _FORMAT = FORMAT << 8 | GROUP_MAGIC
 _ROWS = 3
@@ -106,10 +105,7 @@ def _status(layout: Layout, values: Int64s, one: Asked, size: int) -> int:
         return NOTHING_STORED
     if size < 8 * HEADER_CELLS or values[at] & 0xFFFF != _FORMAT:
         return FOREIGN
-    before, entries = values[at + 7], values[at + 2] >> 32 & 0xFFFFFFFF
-    head = HEADER_CELLS + layout.groups[one.group, VECTOR_CELLS]
-    sizes = head, layout.groups[one.group, ALL_TILE_CELLS], 2 + layout.groups[one.group, COLUMNS]
-    if not is_whole(size // 8, before, entries, sizes):
+    if not is_walkable(layout, one.group, values, at, size // 8):
         return CUT
     return STALE if one.at_us < values[at + 6] else FRESH
 

@@ -38,6 +38,7 @@ from millrace_engine.layout import (
 )
 from millrace_engine.rings import place_of, set_length
 from millrace_engine.sketches import Cells, lay
+from millrace_engine.walkable import is_walkable
 from millrace_engine.windows import Asked, fresh_until_us, group_values
 
 IDS_HEADER_CELLS = 3
@@ -106,6 +107,17 @@ def seal_group(layout: Layout, arena: Arena, slot: int, group: int, scratch: Cel
     ints[at + 3], ints[at + 4] = newest_us, arena.slots[slot, APPENDED_US]
     ints[at + 5] = fresh_until_us(layout, arena.cells, asked, scratch)
     ints[at + 6] = newest_us - groups[group, LATENESS_US]
+
+
+@bare
+def are_walkable(layout: Layout, stored: Stored) -> bool:
+    """Say whether the kernels may walk the values of all groups."""
+    for s in range(len(stored.first)):
+        for group in range(len(layout.groups)):
+            n = stored.cells[s, 1 + group]
+            if n > 0 and not is_walkable(layout, group, stored.ints, stored.first[s, 1 + group], n):
+                return False
+    return True
 
 
 @bare

@@ -28,6 +28,8 @@ _LOG_GAMMA = math.log(_GAMMA)
 _BIAS = 1 << 20
 QUANTILE_CELLS = 2 + BUCKETS_MAX + 1
 """The bucket of zero is not counted among the 128."""
+LEVEL_MAX = 16
+"""How often neighbours were joined at most: after eleven times, all that a 64-bit float can be fits."""
 
 
 T = TypeVar("T", np.int64, np.float64)
@@ -122,6 +124,12 @@ def distinct_merge(ints: NDArray[np.int64], at: int, others: NDArray[np.int64], 
             _raise_register(ints, at, known)
     for i in range(1, 1 + HASHES_MAX):
         ints[at + i] = _greater_bytes(ints[at + i], others[other + i])
+
+
+@bare
+def distinct_is_sound(ints: NDArray[np.int64], at: int) -> bool:
+    """Say whether the set at `at` is no larger than its cells."""
+    return ints[at] == DENSE or 0 <= ints[at] <= HASHES_MAX
 
 
 @bare
@@ -237,6 +245,12 @@ def quantile_merge(ints: NDArray[np.int64], at: int, others: NDArray[np.int64], 
         for _ in range(ints[at] - others[other]):
             key = _coarser(key)
         _count(ints, at, key, others[i] & 0xFFFFFFFF)
+
+
+@bare
+def quantile_is_sound(ints: NDArray[np.int64], at: int) -> bool:
+    """Say whether the sketch at `at` is no larger than its cells, and its level one that a sketch can come to."""
+    return 0 <= ints[at] <= LEVEL_MAX and 0 <= ints[at + 1] <= BUCKETS_MAX + 1
 
 
 @bare

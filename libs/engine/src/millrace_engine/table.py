@@ -11,11 +11,11 @@ from millrace_engine.entity import EntityPlan
 from millrace_engine.groups import scratch
 from millrace_engine.layout import IDS_CAPACITIES, Int64s
 from millrace_engine.patches import cells_max, mark_stored, seal
-from millrace_engine.records import IDS_HEADER_CELLS, TYPE_CELLS, Stored, load_all
+from millrace_engine.records import IDS_HEADER_CELLS, TYPE_CELLS, Stored, are_walkable, load_all
 from millrace_engine.rings import holds, retract
 from millrace_engine.steps import APPLIED, COUNTED, LATE, EventColumns, Steps, count_again, step_all
 from millrace_engine.texts import Texts
-from millrace_engine.values import IDS_MAGIC, Unreadable, header_of
+from millrace_engine.values import IDS_MAGIC, Unreadable
 
 SLOTS_MIN = 1_024
 GROWTH = 1.5
@@ -52,6 +52,8 @@ class EntityTable:
         """
         slots = self._new_slots(entity_ids)
         records, first = self._stored([self._checked(one) for one in stored]), 0
+        if not are_walkable(self._layout, records):
+            raise Unreadable("a feature value is cut short")
         while (first := load_all(self._layout, self._arena, slots, records, first)) < len(slots):
             self._grow()
 
@@ -158,7 +160,7 @@ class EntityTable:
         self._arena = with_cells(self._arena, max(int(held * GROWTH), held + self._layout.growth))
 
     def _checked(self, records: Records) -> Records:
-        """Return an entity's records, having seen that the kernels may walk them. Raises Unreadable."""
+        """Return an entity's records, having seen that they are of this set and format. Raises Unreadable."""
         ids = records[0]
         if ids is None or ids[4:8] != self.plan.set:
             return [None] * len(records)
@@ -167,9 +169,6 @@ class EntityTable:
         for record, word in zip(records, self._words, strict=True):
             if record is not None and (record[:8] != word or len(record) % 8):
                 raise Unreadable("a feature value is not of this format")
-        for group, record in zip(self.plan.groups, records[1:], strict=True):
-            if record is not None:
-                group.refuse_cut(record, header_of(record))
         return records
 
     def _ids_bytes(self, ids: bytes) -> int:
