@@ -69,12 +69,20 @@ def test_a_good_event_is_typed() -> None:
         (NOON_US // 1_000, NOON_US),
         (-1, -1_000),
         ("1969-12-31T23:59:59.999999Z", -1),
-        ("0001-01-01T00:00:00+23:00", -62_135_596_800_000_000 - 23 * 3_600_000_000),
+        ("0001-01-01T00:00:00Z", -62_135_596_800_000_000),
+        ("9999-12-31T23:59:59.999999Z", 253_402_300_799_999_999),
     ],
 )
 def test_a_time_is_rfc_3339_or_milliseconds(sent: object, stored: int) -> None:
     """A time is text with its zone or integer milliseconds, kept as integer microseconds UTC."""
     assert check(ts=sent).time_us == stored
+
+
+@pytest.mark.parametrize("sent", ["0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-00:01", 253_402_300_800_000])
+def test_a_time_without_a_date_is_out_of_range(sent: object) -> None:
+    """A zone that carries a time out of the years 1 to 9999 is refused: no row could say when it was."""
+    refused = refusal(json.dumps({**GOOD, "ts": sent}).encode())
+    assert (refused.reason, refused.field) == ("out-of-range", "ts")
 
 
 def test_a_personal_field_is_replaced() -> None:
@@ -180,6 +188,10 @@ def test_a_refusal_can_be_written_as_utf_8() -> None:
     refused = refusal(json.dumps({**GOOD, "\ud800": 1}).encode())
     assert (refused.reason, refused.field) == ("unknown-field", "?")
     str(refused).encode()
+    for stated in ({"type": "\udc00"}, {"type": "transaction\ud800"}):
+        with pytest.raises(Refused, match="unknown-type") as caught:
+            EVENTS.check(json.dumps({**GOOD, **stated}).encode())
+        caught.value.detail.encode()
 
 
 def test_the_type_comes_from_the_header_then_the_body_then_there_is_only_one() -> None:

@@ -198,6 +198,8 @@ async def test_a_copy_made_twice_counts_once() -> None:
         ({**payment("p", "c", 0), "amount": "much"}, "wrong-type"),
         (b'{"payment_id":"p","card":"c","amount":NaN,"ts":1}', None),
         ({"payment_id": "p", "card": "c"}, "missing-field"),
+        (b'{"type":"\\udc00"}', "unknown-type"),
+        ({**payment("p", "c", 0), "ts": "0001-01-01T00:00:00+23:00"}, "out-of-range"),
         ({**payment("p", "c", 0), "colour": "red"}, "unknown-field"),
         (payment("p", "c", 31), "future"),
         (payment("p", "c", 0, merchant="m" * 600_000), "too-large"),

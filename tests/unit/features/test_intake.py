@@ -67,6 +67,8 @@ odd = st.sampled_from(
         b'{"payment_id":"p","card":"c1","ts":1700000000000,"type":null}',
         b'{"payment_id":"p","card":"c1","ts":1700000000000,"more":1}',
         b'{"payment_id":"\\ud800","card":"c1","ts":1700000000000}',
+        b'{"payment_id":"p","card":"c1","ts":"0001-01-01T00:00:00+23:00"}',
+        b'{"type":"\\udc00"}',
         b'{"card":"c1","ts":1700000000000}',
         None,
     ]

@@ -11,8 +11,14 @@ from tests.fakes.serving.models import artifact, score_of
 from tests.fakes.serving.stage import staged
 from tests.fakes.serving.stored import stored_merchant
 
+from millrace.loading import load
+from millrace.spec import Scalar
+from millrace_common.errors import Refused
 from millrace_common.ids import h
+from millrace_engine.events import personal_hash
+from millrace_serving.core.definitions import compile_definitions
 from millrace_serving.core.limits import Limits
+from millrace_serving.core.requests import Ask, case_of_ask
 
 PATH = f"/v1/models/{MODEL}/predict"
 ASK = {"entities": {"card": "4929", "merchant": "shop"}, "fields": {"amount": 12.5}}
@@ -80,6 +86,7 @@ REFUSED = {
     "no time": ({**ASK, "at": "yesterday"}, 422, "at: "),
     "no zone": ({**ASK, "at": "2024-01-01T00:00:00"}, 422, "at: "),
     "a time before 1970": ({**ASK, "at": -1}, 422, "at: "),
+    "a time before year 1": ({**ASK, "at": "0001-01-01T00:00:00+23:00"}, 422, "at: "),
     "empty event id": ({**ASK, "event_id": ""}, 422, "event_id"),
     "5 MB": (b" " * 5_000_000, 413, "must not exceed"),
 }
@@ -98,6 +105,16 @@ async def test_a_question_that_breaks_its_contract_is_refused_by_name(name: str)
     assert text in response.json()["error"]
     assert list(response.json()) == ["error"]
     assert stage.spool.kept == []
+
+
+def test_a_field_is_what_the_stream_makes_of_it() -> None:
+    """A personal field by its hash, a time in microseconds: a question means what an event with it would mean."""
+    definition = compile_definitions(load(["pipelines.fraud:PIPELINE"]))["fraud"]
+    fields: dict[str, Scalar] = {"amount": 1.0, "online": True, "merchant": "m7", "ts": "1970-01-01T00:00:01Z"}
+    case = case_of_ask(Ask({"card": "c1"}, fields), definition, 0)
+    assert case.fields == {**fields, "merchant": personal_hash("m7"), "ts": 1_000_000}
+    with pytest.raises(Refused, match=r"fields\.ts: "):
+        case_of_ask(Ask({"card": "c1"}, {**fields, "ts": "0001-01-01T00:00:00+01:00"}), definition, 0)
 
 
 async def test_what_cannot_be_answered_says_why() -> None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from millrace.refusals import Refused
-from millrace.spec import EventSpec, FieldSpec
+from millrace.spec import EventSpec, FieldSpec, Scalar
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
@@ -98,7 +98,9 @@ def _check(name: str, value: object, limited: object, bare: object) -> None:
     if isinstance(value, str) and printable(value) != value:
         raise Refused("wrong-type", "the text holds half a surrogate pair", field=name)
     try:
-        msgspec.convert(value, limited)
+        kept = msgspec.convert(value, limited)
+        if isinstance(kept, datetime):
+            microseconds(kept)
     except (msgspec.ValidationError, RecursionError) as error:
         _refuse(name, value, bare, str(error))
 
@@ -161,6 +163,23 @@ def _integer(text: str) -> int | NoNumber:
 
 def _real(text: str) -> float:
     return float(text)
+
+
+def microseconds(value: Scalar | datetime) -> int:
+    """Return a time as it is stored: RFC 3339 text was decoded, an integer is milliseconds since 1970.
+
+    Raises msgspec.ValidationError where it has no date in UTC: a zone may carry a text out of the years 1 to 9999.
+
+    >>> microseconds(1_700_000_000_123)
+    1700000000123000
+    """
+    if not isinstance(value, datetime):
+        return int(value or 0) * 1_000
+    since = value - EPOCH
+    seconds = since.days * 86_400 + since.seconds
+    if not MILLISECONDS_MIN <= seconds * 1_000 <= MILLISECONDS_MAX:
+        raise msgspec.ValidationError("expected a time in the years 1 to 9999, in UTC")
+    return seconds * 1_000_000 + since.microseconds
 
 
 def printable(text: str) -> str:

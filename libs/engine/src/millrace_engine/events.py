@@ -14,7 +14,14 @@ import msgspec
 from millrace.keys import key_text
 from millrace.refusals import Parked, Refused
 from millrace.spec import Deployment, EventSpec, FieldSpec, Scalar
-from millrace_engine.contracts import EPOCH, Shape, diagnose, document, shape_of
+from millrace_engine.contracts import (
+    Shape,
+    diagnose,
+    document,
+    microseconds,
+    printable,
+    shape_of,
+)
 
 Convert = Callable[[Sequence[Any]], Sequence[Scalar]]
 """Makes of a column as it was sent what is stored."""
@@ -48,24 +55,33 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One event class, compiled. `replaced` are the fields whose value is not stored as it was sent."""
+    """One event class, compiled. `replaced`: the fields whose value is not stored as it was sent; `times`: of these."""
 
     spec: EventSpec
     shape: Shape
     decoder: msgspec.json.Decoder[msgspec.Struct]
     replaced: tuple[tuple[str, Convert], ...]
+    times: tuple[str, ...]
 
     def decode(self, value: bytes) -> msgspec.Struct:
         """Return the event in `value` as it was sent; raise Refused naming the field."""
         try:
-            return self.decoder.decode(value)
+            return self.opened(value)
         except UNDECODABLE as error:
             raise diagnose(value, self.shape, fallback=str(error)) from error
+
+    def opened(self, value: bytes) -> msgspec.Struct:
+        """Return the event in `value` as it was sent; raise one of UNDECODABLE where it does not keep the contract."""
+        event = self.decoder.decode(value)
+        for name in self.times:
+            microseconds(getattr(event, name))
+        return event
 
     def store(self, events: Sequence[msgspec.Struct]) -> None:
         """Make of decoded events what is stored of them, in place: times in microseconds, personal fields hashed.
 
-        Written as JSON, each is then the object of its fields in the contract's order.
+        Written as JSON, each is then the object of its fields in the contract's order. Raises msgspec.ValidationError
+        where a time has no date: `opened` and `decode` do not let it through.
         """
         for name, convert in self.replaced:
             _set(events, name, convert(column(events, name)))
@@ -131,7 +147,7 @@ class Events:
         contract = self.contracts.get(stated) if stated else None
         if contract is None:
             document(value)
-            found = f"`{stated[:100]}` is not declared" if stated else "no `ce_type` header and no field `type`"
+            found = f"`{printable(stated)}` is not declared" if stated else "no `ce_type` header and no field `type`"
             raise Refused("unknown-type", f"{found}; known: {', '.join(sorted(self.contracts))}", field="type")
         return contract
 
@@ -167,7 +183,9 @@ def refuse_newer(spec: EventSpec, dataschema: str) -> None:
     """Raise Parked where `dataschema` (`transaction/2`, or a URI that ends so) is newer than the deployed version."""
     *_, name, version = ("", *dataschema.rsplit("/", 2))
     if name != spec.type or not (version.isascii() and version.isdecimal()):
-        raise Refused("bad-dataschema", f"`{dataschema[:100]}` is not `{spec.type}/<version>`", field="ce_dataschema")
+        raise Refused(
+            "bad-dataschema", f"`{printable(dataschema)}` is not `{spec.type}/<version>`", field="ce_dataschema"
+        )
     if int(version[:9]) > spec.version:
         raise Parked(f"{spec.type}/{version[:9]} is newer than the deployed {spec.type}/{spec.version}")
 
@@ -180,18 +198,6 @@ def personal_hash(value: Scalar | datetime) -> str:
     return hashlib.blake2b(str(value).encode(), digest_size=16).hexdigest()
 
 
-def microseconds(value: Scalar | datetime) -> int:
-    """Return a time as it is stored: RFC 3339 text was decoded, an integer is milliseconds since 1970.
-
-    >>> microseconds(1_700_000_000_123)
-    1700000000123000
-    """
-    if isinstance(value, datetime):
-        since = value - EPOCH
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    return int(value or 0) * 1_000
-
-
 def _set(events: Sequence[msgspec.Struct], name: str, values: Iterable[object]) -> None:
     deque(map(setattr, events, repeat(name), values), maxlen=0)
 
@@ -199,7 +205,8 @@ def _set(events: Sequence[msgspec.Struct], name: str, values: Iterable[object]) 
 def _contract(spec: EventSpec) -> Contract:
     shape = shape_of(spec)
     replaced = tuple((one.name, convert) for one in spec.fields for convert in _conversion(one))
-    return Contract(spec, shape, msgspec.json.Decoder(shape.struct), replaced)
+    times = tuple(one.name for one in spec.fields if one.dtype == "datetime")
+    return Contract(spec, shape, msgspec.json.Decoder(shape.struct), replaced, times)
 
 
 def _conversion(field: FieldSpec) -> tuple[Convert, ...]:

@@ -155,7 +155,7 @@ class Intake:
         if contract is None:
             return None
         try:
-            event = contract.decoder.decode(record.value or b"")
+            event = contract.opened(record.value or b"")
         except UNDECODABLE:
             return None
         type_ = event.type  # type: ignore[attr-defined]  # every event class has it

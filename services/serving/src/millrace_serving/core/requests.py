@@ -8,7 +8,7 @@ import msgspec
 from millrace_common.errors import Refused
 from millrace_common.keys import key_text
 from millrace_common.messages import Scalar
-from millrace_engine.events import microseconds
+from millrace_engine.contracts import microseconds
 from millrace_serving.core.cases import Case, named_by
 from millrace_serving.core.definitions import Definition
 from millrace_serving.core.scoring import Scored
@@ -131,11 +131,11 @@ def _checked(definition: Definition, name: str, value: Scalar, place: str) -> Sc
         value = _as_declared(value, bare)
     try:
         found = msgspec.convert(value, limited)
+        for replaced, convert in definition.contract.replaced:
+            if replaced == name:
+                (found,) = convert([found])
     except msgspec.ValidationError as error:
         raise Refused("bad-value", str(error), field=place) from error
-    for replaced, convert in definition.contract.replaced:
-        if replaced == name and found is not None:
-            found = convert(found)
     return cast(Scalar, found)
 
 
@@ -163,4 +163,7 @@ def time_us(value: str | int, place: str) -> int:
         raise Refused("wrong-type", f"{value[:40]!r} is not RFC 3339", field=place) from error
     if at.tzinfo is None:
         raise Refused("wrong-type", "a time needs its offset from UTC, as in 2026-01-31T12:00:00Z", field=place)
-    return microseconds(at)
+    try:
+        return microseconds(at)
+    except msgspec.ValidationError as error:
+        raise Refused("out-of-range", str(error), field=place) from error
