@@ -22,8 +22,8 @@ def _fingerprint() -> str:
 
 
 _CACHE = _FOLDER / "__pycache__" / f"kernels-{_fingerprint()}"
-_CACHED = os.access(_FOLDER, os.W_OK) or _CACHE.exists()
-"""Where the code is read-only and was never run by who may write, each process compiles for itself."""
+_CACHED = os.access(_FOLDER, os.W_OK)
+"""Where the code is read-only each process compiles for itself: numba takes no cache that it cannot write to."""
 _config: Any = numba.config
 _config.CACHE_DIR = str(_CACHE)
 

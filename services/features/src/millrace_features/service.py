@@ -9,10 +9,10 @@ from millrace_common.online import OnlineWriter
 from millrace_common.service import Service
 from millrace_common.topics import RAW_DATA
 from millrace_engine.events import compile_events
-from millrace_engine.warm import compile_kernels
 from millrace_features.core.feeds import compile_feeds
 from millrace_features.core.judging import Judging
 from millrace_features.core.unpacking import unpacked
+from millrace_features.core.warming import compile_kernels
 from millrace_features.handlers import Features, Online
 from millrace_features.settings import Settings
 
@@ -45,7 +45,6 @@ def build(
 async def service(settings: Settings, host: Host) -> AsyncIterator[Service]:
     """Open the online store and yield the service."""
     compile_kernels()
-    unpacked(b"", slice(0, 0), 0)  # compiles it now: the thread that fetches, and says that it lives, would stand still
     connecting = OnlineWriter.connect(settings.redis_url, retry_seconds_max=settings.features_redis_seconds_max)
     with compute_thread() as compute:
         async with connecting as store:

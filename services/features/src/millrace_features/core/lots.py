@@ -84,7 +84,7 @@ class Lot:
         return lot
 
     def _event_ids(self) -> list[str]:
-        """Return the ids that events have wherever they lie: stated, kept from where they lay, or made (CONTRACTS)."""
+        """Return the ids that events have wherever they lie: stated, kept from where they lay, or made."""
         if self.spec.id_field is not None:
             ids = self.fields.texts([self.spec.id_field])
         else:
