@@ -1,11 +1,14 @@
 """Finding records in what Kafka sends: as aiokafka does, or not at all."""
 
+import gzip
 import struct
 from collections.abc import Sequence
 
+import pytest
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +54,27 @@ def test_batches_are_what_aiokafka_makes_of_them(batches: list[tuple[list[Sent],
     assert list(whole) == list(Records.joined(expected))
     assert list(whole[1:-1]) == list(whole)[1:-1]
     assert list(whole.chosen([len(whole) - 1, 0])) == [whole[-1], whole[0]]
+
+
+@pytest.mark.parametrize("codec", [PLAIN, GZIP])
+def test_a_header_with_a_name_that_is_no_text_stops_nothing(codec: int) -> None:
+    """Kafka's protocol lets it through: its name is read as far as it goes, all else is as it was sent."""
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 20)
+    for i, name in enumerate(("ce_id", "na\ufffd", "ce_id")):
+        builder.append(i, i, b"k", b"%d" % i, [(name, b"\xff"), ("theirs", None)])
+    whole = bytearray(builder.build())
+    if codec == GZIP:
+        packed = gzip.decompress(whole[HEADER_BYTES:]).replace("\ufffd".encode(), b"m\xff\xff")
+        whole[HEADER_BYTES:] = gzip.compress(packed)
+        whole[8:12] = struct.pack(">i", len(whole) - 12)
+    else:
+        whole = whole.replace("\ufffd".encode(), b"m\xff\xff")
+    whole[17:21] = struct.pack(">I", crc32c(bytes(whole[21:])))
+    (found,) = read(bytes(whole), unpacked)
+    assert [(one.offset, one.key, one.value, one.headers) for one in found] == [
+        (i, b"k", b"%d" % i, ((name, b"\xff"), ("theirs", b"")))
+        for i, name in enumerate(("ce_id", "nam\ufffd\ufffd", "ce_id"))
+    ]
 
 
 @given(st.lists(sent, min_size=2, max_size=4))

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBase as Format
-from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from crc32c import crc32c
 
@@ -125,7 +125,11 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[_Together]:
-        records = self._unpacked() or records_of(self._of.at, self._batch)
+        try:
+            records = self._unpacked() or records_of(self._of.at, self._batch)
+        except UnicodeDecodeError:
+            whole = self._of.data[self._where.start : self._where.stop]
+            records = records_of(self._of.at, _OfAnyNames(whole))
         if records:
             yield _Together(int(records.offsets[-1]), records)
 
@@ -149,6 +153,27 @@ class _Batch:
             times_ms[:] = batch.max_timestamp
         offsets = found.offset_deltas + batch.base_offset
         return Records(self._of.at, offsets, found.keys, found.values, NoHeaders(count), times_ms * 1_000)
+
+
+class _AnyText(bytearray):
+    """Bytes of which a part is read as text whatever it is: what is not UTF-8 becomes a question mark of Unicode's."""
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        return _AnyText(found) if isinstance(found, bytearray) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
+        return super().decode(encoding, errors)
+
+
+class _OfAnyNames(_DefaultRecordBatchPy):  # type: ignore[misc]  # aiokafka has no types
+    """A batch in which headers have names that are not UTF-8, as Kafka allows: aiokafka's own reader stops there."""
+
+    _buffer: bytearray
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer = _AnyText(self._buffer)
 
 
 class _Batches:
