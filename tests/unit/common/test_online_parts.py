@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from millrace_common.errors import Misconfigured
 from millrace_common.online.line import Address, Line, Lost, Target
+from millrace_common.online.nodes import Call, Nodes
 from millrace_common.online.refusals import TRANSIENT, told
 from millrace_common.online.resp import Replies, Reply, ReplyError, command
 from millrace_common.online.scripts import LOAD, WRITE, in_full, load_call, write_call
@@ -35,6 +37,33 @@ def sent(reply: Reply) -> bytes:
         return b"$%d\r\n%b\r\n" % (len(reply), reply)
     assert isinstance(reply, list)
     return b"*%d\r\n" % len(reply) + b"".join(map(sent, reply))
+
+
+async def test_a_store_that_refuses_the_first_question_is_asked_again() -> None:
+    """Whether it is a cluster is not concluded from an error: it would be taken for a single server for ever."""
+    told = [b"-BUSY a script is running\r\n", b"$17\r\ncluster_enabled:1\r\n"]
+    slots: Reply = [[0, 16_383, [b"127.0.0.1", 1]]]
+    answering = list[asyncio.Task[None] | None]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering.append(asyncio.current_task())
+        with suppress(ConnectionError):
+            while asked := await reader.read(1_000):
+                writer.write(told.pop(0) if b"INFO" in asked else sent(slots))
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    nodes = Nodes(Target.of(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"), seconds_max=5.0)
+    async with server:
+        with pytest.raises(ReplyError, match="BUSY"):
+            await nodes.ask([Call("fs:{card.0}", command(b"GET", b"k"))])
+        with pytest.raises(Lost, match="cannot be reached"):
+            await nodes.ask([Call("fs:{card.0}", command(b"GET", b"k"))])
+        await nodes.close()
+        await asyncio.gather(*filter(None, answering))
+    assert told == []
 
 
 # --- the protocol -----------------------------------------------------------------------------------------------------

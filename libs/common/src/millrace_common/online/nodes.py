@@ -169,18 +169,23 @@ class Nodes:
 
     async def _learn(self) -> None:
         if self._in_cluster is None:
-            seed = await Line.open(self._target, self._target.address, seconds_max=self._seconds_max, in_cluster=True)
-            (info,) = await seed.ask([_INFO])
-            seed.close()
-            await asyncio.sleep(0)
-            self._in_cluster = isinstance(info, bytes) and b"cluster_enabled:1" in info
-            if isinstance(info, ReplyError):
-                raise info
+            self._in_cluster = await self._asked_whether_cluster()
             if self._in_cluster and self._target.database:
                 raise Misconfigured("REDIS_URL names a database, and a Redis Cluster has only database 0")
         if self._in_cluster:
             self._owners = await self._asked_owners()
         self._is_stale = False
+
+    async def _asked_whether_cluster(self) -> bool:
+        seed = await Line.open(self._target, self._target.address, seconds_max=self._seconds_max, in_cluster=True)
+        try:
+            (info,) = await seed.ask([_INFO])
+        finally:
+            seed.close()
+            await asyncio.sleep(0)
+        if isinstance(info, ReplyError):
+            raise info
+        return isinstance(info, bytes) and b"cluster_enabled:1" in info
 
     async def _asked_owners(self) -> dict[int, Address]:
         """Return who owns which slot, as the first node that answers says."""
