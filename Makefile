@@ -1,5 +1,6 @@
 SHELL := /bin/bash
 PYTHON ?= python3
+PIPELINES ?= pipelines/fraud.py:PIPELINE
 BIN := .venv/bin
 SPEC := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml)
 PACKAGES := $(patsubst %/pyproject.toml,%,$(SPEC))
@@ -22,7 +23,7 @@ demo: setup
 	$(BIN)/millrace demo
 
 up: setup
-	$(BIN)/millrace up
+	$(BIN)/millrace up $(PIPELINES)
 
 down: setup
 	$(BIN)/millrace down

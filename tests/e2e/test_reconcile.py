@@ -2,7 +2,6 @@
 
 import asyncio
 import csv
-import os
 import random
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from tests.e2e import checks
 from tests.e2e.feed import feeding
 from tests.e2e.scenario import found, hold_all, hold_ended, keep, platform_on
 from tests.e2e.world import World, opened
+from tests.matrix.market import whole_file
 
 from millrace_cli.home import Endpoints, Home
 from millrace_common.clock import SystemClock
@@ -39,7 +39,7 @@ def is_whole(request: pytest.FixtureRequest) -> bool:
 def history(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The whole Elec2 file in the whole matrix; else a small file of the same columns."""
     if is_whole(request):
-        return Path(os.environ.get("MILLRACE_ELEC2", ROOT.parent / "shared" / "data" / "elec2.csv"))
+        return whole_file()
     rng = random.Random(7)
     file = tmp_path / "market.csv"
     with file.open("w", newline="") as out:

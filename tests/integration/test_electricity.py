@@ -1,7 +1,6 @@
 """The published label of Electricity through the features service: the price against its mean of the last 24 hours."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from tests.matrix import market
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = "tests/matrix/electricity.py:PIPELINE"
-FILE = Path(os.environ.get("MILLRACE_ELEC2", ROOT.parent / "shared" / "data" / "elec2.csv"))
 RESULTS = ROOT / "benchmarks" / "results" / "electricity.json"
 SHARE_MIN = 0.9998
 
@@ -21,7 +19,7 @@ async def test_the_label_is_the_price_against_its_day(
     """In 99.98 % of the rows after the first day the label agrees: a window one row off gives 99.4 %."""
     if request.config.getoption("--matrix") != "whole":
         pytest.skip("the whole file, named by MILLRACE_ELEC2, is read with --matrix=whole")
-    rows = market.read(FILE)
+    rows = market.read(market.whole_file())
     at = {"kafka_bootstrap": kafka_bootstrap, "redis_url": redis_url, "prefix": topic_prefix}
     async with opened_world(PIPELINE, tmp_path, partitions=1, **at) as world:
         await world.start()

@@ -2,15 +2,19 @@
 
 import csv
 import json
+import os
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from millrace_common.codec import decode
 from millrace_common.messages import FeatureRow
 from millrace_common.records import Outgoing, Record
 
+ROOT = Path(__file__).parents[2]
 FIRST_MS = 831_427_200_000
 """7 May 1996."""
 HALF_HOUR_MS = 1_800_000
@@ -29,6 +33,14 @@ class Agreement(NamedTuple):
     def share(self) -> float:
         """Return the share that agrees."""
         return self.agree / self.rows
+
+
+def whole_file() -> Path:
+    """Return where Electricity lies; skip the test where it is not there."""
+    file = Path(os.environ.get("MILLRACE_ELEC2", ROOT.parent / "shared" / "data" / "elec2.csv"))
+    if not file.exists():
+        pytest.skip(f"Electricity is not at {file}: name its file by MILLRACE_ELEC2")
+    return file
 
 
 def read(file: Path) -> list[dict[str, float]]:

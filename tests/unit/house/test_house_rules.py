@@ -1,6 +1,7 @@
 """The house rules that no ready tool checks: size of functions and modules, and a file's place."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,3 +74,21 @@ def test_tests_patch_nothing_and_product_code_has_no_markers_of_unfinished_work(
     ]
 
     assert wrong == []
+
+
+def test_every_rule_that_is_named_stands_in_the_settle_protocol() -> None:
+    """R1 to R14 are said in docs/settling.md, and no code names another."""
+    said = set(re.findall(r"^\| (R\d+) \|", (ROOT / "docs" / "settling.md").read_text(), re.MULTILINE))
+    named = {rule for path in modules(*EVERYTHING) for rule in re.findall(r"\bR\d+\b", path.read_text())}
+
+    assert said == {f"R{number}" for number in range(1, 15)}
+    assert named <= said
+
+
+def test_every_link_of_the_documentation_leads_to_a_file() -> None:
+    """What a page links to inside the repository is there."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    links = [(page, to) for page in pages for to in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())]
+
+    assert links
+    assert [f"{page.name}: {to}" for page, to in links if not (page.parent / to).exists()] == []

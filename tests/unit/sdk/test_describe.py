@@ -76,10 +76,16 @@ HOUR_US = 3_600_000_000
 @pytest.mark.parametrize(
     ("feature", "what", "window", "exact", "sketch"),
     [
-        (FeatureSpec("x", "mean", AMOUNT, None, events=10), "mean(amount)", "last 10 events", "always", False),
-        (FeatureSpec("x", "last", AMOUNT, None, n=2), "last(amount, 2 back)", None, "always", False),
+        (
+            FeatureSpec("x", "mean", AMOUNT, None, events=10),
+            "mean(amount)",
+            "last 10 events",
+            "newest 64 events",
+            False,
+        ),
+        (FeatureSpec("x", "last", AMOUNT, None, n=2), "last(amount, 2 back)", None, "newest 64 events", False),
         (FeatureSpec("x", "last", AMOUNT, HOUR_US), "last(amount, 1 back)", "1h", "among the newest 64 events", False),
-        (FeatureSpec("x", "time_since_last", None, None), "time_since_last()", None, "always", False),
+        (FeatureSpec("x", "time_since_last", None, None), "time_since_last()", None, "newest 64 events", False),
         (FeatureSpec("x", "distinct", AMOUNT, 24 * HOUR_US), "distinct(amount)", "1d", "edge <= 2h", True),
         (FeatureSpec("x", "quantile", AMOUNT, 12 * HOUR_US, q=0.95), "quantile(amount, 0.95)", "12h", "<= 1h", True),
         (

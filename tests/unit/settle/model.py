@@ -1,6 +1,6 @@
 """What the settle model is about: rules, events, the broker and the store. The worker: worker.py.
 
-The model is the protocol of DESIGN section 5 with everything else left out: two partitions, small integers for time, a
+The model is the protocol of docs/settling.md with everything else left out: two partitions, small integers for time, a
 store of whole calls. A rule is changed here first, and in the code after.
 """
 

@@ -94,7 +94,11 @@ def decayed_mean(
 
 
 def time_since_last(*, where: Condition | None = None) -> Single[float]:
-    """Take the seconds since the entity's newest event before this one; missing where there is none. No window."""
+    """Take the seconds since the entity's newest event before this one; missing where there is none. No window.
+
+    It sees the entity's 64 newest events: one that comes later than all of them, or a condition that none of them
+    meets, finds nothing.
+    """
     return Single(Rule(op="time_since_last", where=where))
 
 
@@ -118,7 +122,11 @@ def custom(
     where: Condition | None = None,
     include_current: bool = False,
 ) -> Aggregate[float]:
-    """Compute a team's own aggregate of a number, by its class."""
+    """Compute a team's own aggregate of a number: a subclass of `CustomAggregate` in a file that can be imported.
+
+    It says how many numbers it remembers (`cells`) and has four static verbs, which are compiled, and their plain
+    oracle, which is not: `prepare`, `update`, `merge`, `finalize`, `oracle`. `pydoc millrace.CustomAggregate` has them.
+    """
     rule = Rule(op="custom", argument=argument, where=where, include_current=include_current, custom=aggregate)
     return Aggregate(rule)
 

@@ -88,7 +88,7 @@ def _tile_us(feature: FeatureSpec) -> int | None:
 
 def _exact(feature: FeatureSpec, tile_us: int | None) -> str:
     if tile_us is None:
-        return f"among the newest {EVENTS_EXACT} events" if feature.window_us is not None else "always"
+        return f"among the newest {EVENTS_EXACT} events"
     edge = f"of weight 2^-{HALF_LIVES}" if feature.half_life_us is not None else f"<= {duration(tile_us)}"
     return f"up to {EVENTS_EXACT} events in the window, then edge {edge}"
 

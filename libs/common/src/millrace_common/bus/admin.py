@@ -1,4 +1,4 @@
-"""Creating topics: never done by the broker on its own, always with the settings that CONTRACTS names."""
+"""Creating topics: never done by the broker on its own, always with settings of our own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable

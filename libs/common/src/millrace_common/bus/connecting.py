@@ -2,7 +2,7 @@
 
 When a peer resets a connection, aiokafka learns it a turn of the loop later than uvloop, whose transport refuses a
 write by a RuntimeError meanwhile; asyncio's own takes it in silence. aiokafka 0.14.0 is prepared for the latter: its
-task that keeps the metadata ends by the error, unseen, and all that waits for metadata waits for ever (its issue 1038).
+task that keeps the metadata ends by the error, unseen, and all that waits for metadata waits for ever.
 
 It also copies the batches of a request eight times, once for each thing that holds another. Here what a request is made
 of goes to the socket piece by piece.

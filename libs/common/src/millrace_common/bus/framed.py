@@ -6,7 +6,7 @@ from crc32c import crc32c
 HEADER_BYTES = Format.HEADER_STRUCT.size
 _MAGIC = 2
 _NO_TIME = -1
-"""The broker says when a record was appended (CONTRACTS)."""
+"""The broker says when a record was appended."""
 
 
 class Framed:
