@@ -92,14 +92,6 @@ def test_a_personal_field_is_replaced() -> None:
     assert check(merchant=None).fields["merchant"] is None
 
 
-def test_an_entity_is_named_by_its_fields() -> None:
-    """A group's entity is the text of its fields' values, personal ones by their hash."""
-    event = check(merchant="acme")
-    assert event.entity_of(("card",)) == "c1"
-    assert event.entity_of(("terminal", "card")) == '[7,"c1"]'
-    assert event.entity_of(("merchant",)) == personal_hash("acme")
-
-
 def test_an_event_that_refers_is_keyed_by_what_it_refers_to() -> None:
     """A label event's entity is the id it refers to; without an id field its id is `ce_id`, or none."""
     value = b'{"txn_id": "t1", "ts": 0}'

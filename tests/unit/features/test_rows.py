@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.fakes.features.deployment import CARD_SPEND, MINUTE, PAYMENT, SHOP_TAKINGS, VISIT, deployment
 from tests.fakes.features.stage import NOON_US
+from tests.unit.oracles.tables import rows_of
 
 from millrace.spec import EventSpec, Scalar
 from millrace_common.codec import encode, rfc3339
@@ -66,7 +67,7 @@ def slowly(lot: Lot, plan: EntityPlan, values: NDArray[np.float32], *, spine: bo
             append_time_us=int(lot.appends_us[i]),
             source=Position(topic=record.topic, partition=record.partition, offset=record.offset),
             late=late,
-            groups=plan.rows(values[i]),
+            groups=rows_of(plan, values[i]),
             fields={name: column[i] for name, column in lot.fields.items()} if spine else None,
         )
         rows.append(encode(message, cause_offset=record.offset))

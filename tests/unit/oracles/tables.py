@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 from tests.unit.oracles.logs import Logged
 from tests.unit.oracles.stored import digest
 from tests.unit.oracles.windows import Oracle
@@ -62,7 +63,7 @@ class Driven:
         assert steps.values.dtype == np.float32
         verdicts = steps.verdicts.tolist()
         return [
-            (meant[verdict], self.plan.rows(steps.values[i]) if verdict == COUNTED else {})
+            (meant[verdict], rows_of(self.plan, steps.values[i]) if verdict == COUNTED else {})
             for i, verdict in enumerate(verdicts)
         ]
 
@@ -102,6 +103,18 @@ class Driven:
             appends_us=1_700_000_000_000_000 + offsets,
             arguments=arguments,
         )
+
+
+def rows_of(plan: EntityPlan, values: NDArray[np.float32]) -> Rows:
+    """Return one row of values by group and feature: a count is whole, NaN is None."""
+    numbers, rows = iter(values.tolist()), Rows()
+    for group in plan.groups:
+        found = {name: (next(numbers), whole) for name, whole in group.names}
+        rows[group.spec.key] = {
+            name: None if number != number else int(number) if whole else number
+            for name, (number, whole) in found.items()
+        }
+    return rows
 
 
 def _parted(batch: Sequence[Logged]) -> Iterator[Sequence[Logged]]:

@@ -144,8 +144,3 @@ def _kept(record: Record) -> tuple[Record, Headers]:
         return record, ()
     cut = replace(record, key=None, value=(record.value or b"")[:LETTER_BYTES_MAX], headers=())
     return cut, (("millrace-cut", str(record.size_bytes).encode()),)
-
-
-def caused_by(outgoing: Outgoing, offset: int) -> Outgoing:
-    """Return the record with the source offset that it was made from."""
-    return replace(outgoing, cause_offset=offset)

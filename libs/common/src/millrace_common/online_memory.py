@@ -11,9 +11,9 @@ from millrace_common.keys import partition_of
 from millrace_common.online.refusals import refuse_other
 from millrace_common.online.standing import Standings
 from millrace_common.slots import (
-    FORMAT,
     META_KEY,
     PATCH,
+    STORE_FORMAT,
     Cursor,
     CursorRecord,
     Held,
@@ -41,9 +41,9 @@ class MemoryOnline:
 
     async def claim(self, partitions: int) -> None:
         """Record how many partitions the store was written for. Raises Misconfigured where it was another number."""
-        meta = msgspec.json.encode(Meta(FORMAT, partitions))
+        meta = msgspec.json.encode(Meta(STORE_FORMAT, partitions))
         found = self.held.setdefault(META_KEY, meta)
-        refuse_other(found, Meta(FORMAT, partitions))
+        refuse_other(found, Meta(STORE_FORMAT, partitions))
         self._partitions = partitions
 
     async def take(self, slot: Slot, committed: int | None = None) -> Cursor | None:

@@ -19,7 +19,7 @@ PATCH = 0xD1
 its offset, the offset of the value that it changes, how many ranges (8 bytes each); of each range length and place (4
 bytes each), then its bytes.
 """
-FORMAT = 1
+STORE_FORMAT = 1
 IDLE_DAYS = 7
 KEYS_PER_WRITE = 1_000
 """About how many values a guarded write should carry: they share its cost, and readers wait until it is done."""

@@ -1,4 +1,4 @@
-"""All that is kept of entities of one type, and the one step by which events change them.
+"""All that is kept of entities of one type: the groups, the events that change them, and where that lies.
 
 An entity type has one plan for each topic that feeds it: its own events on raw-data, and copies of others' events on
 `raw-data.by-<entity type>`. Log order is the truth: a row sees the entity's earlier events of the log whose event time
@@ -11,16 +11,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from millrace.spec import Deployment, EventSpec, FeatureSpec, Scalar
 from millrace_engine.columns import column_name, references
 from millrace_engine.groups import Group, compile_group
 from millrace_engine.layout import Float64s, Layout, layout_of
 from millrace_engine.values import FORMAT, IDS_MAGIC, word
-
-Rows = dict[str, dict[str, Scalar]]
-"""{group key: {feature: value}}."""
 
 
 def compile_entity(deployment: Deployment, entity_type: str, *, copies: bool = False) -> "EntityPlan":
@@ -117,16 +113,3 @@ class EntityPlan:
                     table[:, column] = evaluate(fields, n)
                 column += 1
         return table
-
-    def rows(self, values: NDArray[np.float32]) -> Rows:
-        """Return one row of values as {group key: {feature: value}}."""
-        numbers, first, rows = values.tolist(), 0, {}
-        for group in self.groups:
-            end = first + len(group.spec.features)
-            rows[group.spec.key] = group.named(numbers[first:end])
-            first = end
-        return rows
-
-    def missing(self) -> Rows:
-        """Return rows in which every feature is missing: what a late copy leaves."""
-        return {group.spec.key: {feature.name: None for feature in group.spec.features} for group in self.groups}

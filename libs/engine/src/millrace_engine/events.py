@@ -48,10 +48,6 @@ class Event:
     time_us: int
     fields: dict[str, Scalar]
 
-    def entity_of(self, by: tuple[str, ...]) -> str:
-        """Return the id, as text, of the entity that the fields `by` name."""
-        return key_text(tuple(self.fields[name] for name in by))  # type: ignore[misc]  # the loader lets text and integers name an entity
-
 
 @dataclass(frozen=True, slots=True)
 class Contract:
@@ -98,7 +94,7 @@ class Contract:
     def _named(self, fields: dict[str, Scalar], ce_id: str | None) -> Event:
         spec = self.spec
         identity = ce_id or None if spec.id_field is None else str(fields[spec.id_field])
-        entity = key_text(tuple(fields[name] for name in self.key))  # type: ignore[misc]  # as in Event.entity_of
+        entity = key_text(tuple(fields[name] for name in self.key))  # type: ignore[misc]  # the loader lets text and integers name an entity
         time = fields[spec.time_field]
         assert isinstance(time, int)
         return Event(spec, identity, entity, time, fields)

@@ -1,7 +1,7 @@
 """The fields of many events of one class, as columns and as JSON: no event stays an object.
 
-Events are opened a thousand at a time. What their objects take lies in the processor's cache then, and is given back
-before the next thousand. Of five thousand at once it does not, and to decode an event takes more than twice as long.
+Events are opened some hundred at a time. What their objects take lies in the processor's cache then, and is given back
+before the next hundreds. Of five thousand at once it does not, and to decode an event takes more than twice as long.
 """
 
 from collections import defaultdict
@@ -53,7 +53,7 @@ class Fields(Mapping[str, Sequence[Scalar]]):
                 columns[name] += column(events, name)
             if as_json:
                 written.append(_LINES(events))
-            del events  # before the next thousand are made
+            del events  # before the next ones are made
         return cls(contract, sent, columns, lines(b"".join(written)) if as_json else None)
 
     def json(self) -> Texts:

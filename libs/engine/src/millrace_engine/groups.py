@@ -13,8 +13,8 @@ from millrace_engine.customs import compile_custom
 from millrace_engine.expressions import compile_scalar
 from millrace_engine.layout import (
     RING,
-    Columns,
     Float64s,
+    GroupColumns,
     Int64s,
     layout_of,
 )
@@ -80,7 +80,7 @@ def compile_group(spec: GroupSpec, event: EventSpec, *, set_: bytes = bytes(4), 
     wheres = tuple(column(feature.where) for feature in spec.features)
     word_ = word(GROUP_MAGIC, COPIES if copies else 0, set_)
     customs = tuple(compile_custom(feature.custom) if feature.custom else None for feature in spec.features)
-    columns = Columns(spec, word_, len(expressions), arguments, wheres, customs)
+    columns = GroupColumns(spec, word_, len(expressions), arguments, wheres, customs)
     evaluators = tuple(compile_scalar(expression) for expression in expressions)
     names = tuple((feature.name, feature.dtype == "int") for feature in spec.features)
     kernels = tuple(map(compile_columns, expressions))
@@ -112,7 +112,7 @@ class Group:
 
     spec: GroupSpec
     event: EventSpec
-    columns: Columns
+    columns: GroupColumns
     evaluators: tuple[Evaluate, ...]
     kernels: tuple[EvaluateColumns, ...]
     """What is kept of an event, of one and of many at a time."""
@@ -124,13 +124,6 @@ class Group:
     def arguments(self, fields: Mapping[str, Scalar]) -> list[float]:
         """Return what is kept of an event beside its time and id."""
         return [number(evaluate({}, fields)) for evaluate in self.evaluators]
-
-    def named(self, numbers: Sequence[float]) -> dict[str, Scalar]:
-        """Return features by name: a count is whole, NaN is None."""
-        return {
-            name: None if number != number else int(number) if whole else number
-            for (name, whole), number in zip(self.names, numbers, strict=False)
-        }
 
     def read(self, value: bytes | None, at_us: int, *, current: Mapping[str, Scalar] | None = None) -> GroupValues:
         """Return what a stored value says at `at_us`; windows decay also where nothing was written since.

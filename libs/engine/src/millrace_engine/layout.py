@@ -74,7 +74,7 @@ class Layout(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class GroupColumns:
     """A group's features by the columns of its events: argument column, where column and team's own verbs of each."""
 
     spec: GroupSpec
@@ -85,7 +85,9 @@ class Columns:
     customs: tuple[Custom | None, ...]
 
 
-def layout_of(groups: Sequence[Columns], events: Sequence[EventSpec], *, copies: bool, partition: int = 0) -> Layout:
+def layout_of(
+    groups: Sequence[GroupColumns], events: Sequence[EventSpec], *, copies: bool, partition: int = 0
+) -> Layout:
     """Return the tables of a plan. `copies`: every event may be late, also one that refers to another."""
     places = {event.type: kind for kind, event in enumerate(events)}
     windows = [_windows(group, events[places[group.spec.event]]) for group in groups]
@@ -124,7 +126,7 @@ def tile_us_of(window_us: int) -> int:
     return max(1, window_us // TILES_PER_WINDOW)
 
 
-def _windows(group: Columns, event: EventSpec) -> list[_Window]:
+def _windows(group: GroupColumns, event: EventSpec) -> list[_Window]:
     made: list[_Window] = []
     first_cell = 0
     widths = dict.fromkeys(f.window_us for f in group.spec.features if f.window_us is not None)
@@ -142,7 +144,7 @@ def _windows(group: Columns, event: EventSpec) -> list[_Window]:
     return made
 
 
-def _feature(group: Columns, place: int, windows: list[_Window], offset: int) -> tuple[int, ...]:
+def _feature(group: GroupColumns, place: int, windows: list[_Window], offset: int) -> tuple[int, ...]:
     spec, custom = group.spec.features[place], group.customs[place]
     window = next((w for w, window in enumerate(windows) if window.width_us == spec.window_us), None)
     return (
@@ -161,7 +163,7 @@ def _feature(group: Columns, place: int, windows: list[_Window], offset: int) ->
 
 
 def _groups(
-    groups: Sequence[Columns],
+    groups: Sequence[GroupColumns],
     events: Sequence[EventSpec],
     places: dict[str, int],
     windows: Sequence[list[_Window]],

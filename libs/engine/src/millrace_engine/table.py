@@ -19,7 +19,7 @@ from millrace_engine.values import IDS_MAGIC, Unreadable
 
 SLOTS_MIN = 1_024
 GROWTH = 1.5
-Records = Sequence[bytes | None]
+StoredEntity = Sequence[bytes | None]
 """An entity's id horizon, then the value of each group in the plan's order."""
 
 
@@ -45,7 +45,7 @@ class EntityTable:
         """Return how much memory the entities take, names aside."""
         return self._arena.cells.ints.nbytes + self._arena.slots.nbytes
 
-    def fill(self, entity_ids: Sequence[str], stored: Sequence[Records]) -> None:
+    def fill(self, entity_ids: Sequence[str], stored: Sequence[StoredEntity]) -> None:
         """Take entities that are not in memory, as they are stored; those of another set of groups as never stored.
 
         Raises Unreadable.
@@ -159,7 +159,7 @@ class EntityTable:
         held = len(self._arena.cells.ints)
         self._arena = with_cells(self._arena, max(int(held * GROWTH), held + self._layout.growth))
 
-    def _checked(self, records: Records) -> Records:
+    def _checked(self, records: StoredEntity) -> StoredEntity:
         """Return an entity's records, having seen that they are of this set and format. Raises Unreadable."""
         ids = records[0]
         if ids is None or ids[4:8] != self.plan.set:
@@ -183,7 +183,7 @@ class EntityTable:
             at += TYPE_CELLS + 2 * capacity
         return 8 * at
 
-    def _stored(self, entities: Sequence[Records]) -> Stored:
+    def _stored(self, entities: Sequence[StoredEntity]) -> Stored:
         shape = (len(entities), 1 + len(self.plan.groups))
         records = [record or b"" for one in entities for record in one]
         cells = np.array([len(record) // 8 for record in records], dtype=np.int64).reshape(shape)

@@ -88,7 +88,7 @@ def strings(texts: Sequence[str]) -> tuple[Texts, Texts]:
     return Texts(quoted.data, quoted.firsts + 1, quoted.sizes - 2), quoted
 
 
-def together(parts: Sequence[Texts], order: NDArray[np.intp]) -> Texts:
+def concatenated(parts: Sequence[Texts], order: NDArray[np.intp]) -> Texts:
     """Return the texts of several columns, one behind the other, in this order."""
     starts = np.cumsum([0, *(len(part.data) for part in parts)])
     firsts = np.concatenate([part.firsts + start for part, start in zip(parts, starts, strict=False)])

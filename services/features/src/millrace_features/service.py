@@ -14,9 +14,7 @@ from millrace_features.core.judging import Judging
 from millrace_features.core.unpacking import unpacked
 from millrace_features.core.warming import compile_kernels
 from millrace_features.handlers import Features, Online
-from millrace_features.settings import Settings
-
-ENTITIES_MAX = 200_000
+from millrace_features.settings import ENTITIES_MAX, Settings
 
 
 def build(

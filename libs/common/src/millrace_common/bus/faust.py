@@ -1,4 +1,4 @@
-"""The bus on Kafka with Faust fetching: batches of one partition, worked off by one isolated agent per partition.
+"""The bus on Kafka with Faust fetching: an isolated agent of each partition says when there is something to work off.
 
 Faust fetches and does nothing else: where a partition starts is said by its lane, and the lane's settled position is
 the only thing that is ever committed.

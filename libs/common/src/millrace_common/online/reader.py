@@ -15,7 +15,7 @@ from millrace_common.online.line import Lost, Target
 from millrace_common.online.nodes import Call, Nodes
 from millrace_common.online.resp import Reply, ReplyError, command, text_command
 from millrace_common.online.standing import Standings
-from millrace_common.slots import FORMAT, META_KEY, Held, Meta, Wanted, cursor_key, tag, value_key
+from millrace_common.slots import META_KEY, STORE_FORMAT, Held, Meta, Wanted, cursor_key, tag, value_key
 
 NOTHING = Held(None, whole=False)
 _GET_META = Call(META_KEY, command(b"GET", META_KEY.encode()))
@@ -89,7 +89,7 @@ class OnlineReader:
             raise found
         if isinstance(found, bytes):
             meta = msgspec.json.decode(found, type=Meta)
-            refusals.refuse_other(found, Meta(FORMAT, meta.partitions))
+            refusals.refuse_other(found, Meta(STORE_FORMAT, meta.partitions))
             self._partitions = meta.partitions
         return self._partitions
 

@@ -4,7 +4,7 @@ import msgspec
 
 from millrace_common.errors import Misconfigured
 from millrace_common.online.resp import Reply, ReplyError
-from millrace_common.slots import FORMAT, Meta
+from millrace_common.slots import STORE_FORMAT, Meta
 
 TRANSIENT = frozenset(
     {"OOM", "READONLY", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS", "MISCONF", "BUSY", "MOVED"}
@@ -56,7 +56,7 @@ def refuse_other(found: bytes | None, meta: Meta) -> None:
     held = msgspec.json.decode(found, type=Meta) if found else None
     if held == meta:
         return
-    if held is not None and held.format == FORMAT == meta.format:
+    if held is not None and held.format == STORE_FORMAT == meta.format:
         raise Misconfigured(
             f"the online store was written for {held.partitions} partitions, raw-data has {meta.partitions}: where an "
             "entity lies would differ. To migrate, stop features and point REDIS_URL at an empty store (or flush this "

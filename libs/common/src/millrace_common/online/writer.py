@@ -13,7 +13,7 @@ from millrace_common.online import refusals, scripts
 from millrace_common.online.line import Lost, Target
 from millrace_common.online.nodes import Call, Nodes
 from millrace_common.online.resp import Reply, ReplyError, command
-from millrace_common.slots import FORMAT, META_KEY, Cursor, CursorRecord, Meta, Slot, cursor_of, taken_over
+from millrace_common.slots import META_KEY, STORE_FORMAT, Cursor, CursorRecord, Meta, Slot, cursor_of, taken_over
 
 T = TypeVar("T")
 CALL_SECONDS_MAX = 5.0
@@ -64,7 +64,7 @@ class OnlineWriter:
 
     async def claim(self, partitions: int) -> None:
         """Record how many partitions the store was written for. Raises Misconfigured where it was another number."""
-        meta, key = Meta(FORMAT, partitions), META_KEY.encode()
+        meta, key = Meta(STORE_FORMAT, partitions), META_KEY.encode()
         put = command(b"SET", key, msgspec.json.encode(meta), b"NX")
         _, found = await self._replies([Call(META_KEY, put), Call(META_KEY, command(b"GET", key))])
         refusals.refuse_other(_bytes(found), meta)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from millrace_common.records import Headers, Outgoing, Sheaf
 from millrace_engine.jit import bare, leaf
-from millrace_engine.texts import Bytes, Texts, Woven, joined, laid, put, put_woven, together, woven
+from millrace_engine.texts import Bytes, Texts, Woven, concatenated, joined, laid, put, put_woven, woven
 
 _WHOLE = joined([b"", b""])
 """What stands around texts that are in one piece."""
@@ -64,9 +64,9 @@ def merged(parts: Sequence[tuple[Sequence[int], Laid]]) -> Laid:
     """Return sheaves for one partition as one, in the order of the places of their records."""
     order = np.argsort(np.concatenate([places for places, _ in parts]), kind="stable")
     keys, values, told = zip(*(sheaf.columns for _, sheaf in parts), strict=True)
-    whole = [woven(_WHOLE, together(list(map(laid, each)), order)) for each in (values, told)]
+    whole = [woven(_WHOLE, concatenated(list(map(laid, each)), order)) for each in (values, told)]
     causes = np.concatenate([sheaf.cause_offsets for _, sheaf in parts])[order]
-    return Laid(parts[0][1].topic, parts[0][1].partition, Columns(together(keys, order), *whole), causes)
+    return Laid(parts[0][1].topic, parts[0][1].partition, Columns(concatenated(keys, order), *whole), causes)
 
 
 def told_between(constant: Headers, varying: Sequence[tuple[str, int]]) -> Texts:
