@@ -175,7 +175,7 @@ class GroupReader:
         """
         sizes = [ABSENT if value is None else 0 if len(value) % 8 else len(value) for value in values]
         data = bytearray().join([value for value in values if value and len(value) % 8 == 0]) or bytearray(8)
-        said = np.zeros((len(times_us), len(self.groups), TILE_CELLS_HELD + 1), dtype=np.int64)
+        said = np.empty((len(times_us), len(self.groups), TILE_CELLS_HELD + 1), dtype=np.int64)
         out = np.empty((len(times_us), len(self.wholes)), dtype=np.float32)
         read_all(
             self.tables,
@@ -195,14 +195,11 @@ class GroupReader:
 
     def _answers(self, numbers: Sequence[float], facts: Sequence[Sequence[int]]) -> list[GroupValues | Unreadable]:
         """Return what is answered of one entity, group by group. To say `strict` takes a quarter of all this."""
-        values = [None if x != x else int(x) if whole else x for x, whole in zip(numbers, self.wholes)]  # noqa: B905
+        values = iter([None if x != x else int(x) if whole else x for x, whole in zip(numbers, self.wholes)])  # noqa: B905
         found: list[GroupValues | Unreadable] = []
-        first = 0
         for names, topics, of_group in zip(self.names, self.topics, facts):  # noqa: B905
             status, age_ms, copied, partition, offset, tile_cells = of_group
-            end = first + len(names)
-            named: dict[str, Scalar] = dict(zip(names, values[first:end]))  # noqa: B905
-            first = end
+            named: dict[str, Scalar] = dict(zip(names, values))  # noqa: B905
             if status < NOTHING_STORED:
                 source = topics[copied], partition, offset
                 found.append(GroupValues(named, _STATUSES[status], age_ms, source, tile_cells == 0))

@@ -25,14 +25,10 @@ class Awake:
     async def until(self, answer: Awaitable[T]) -> T:
         """Return what `answer` gives. One that is not asked for yet (a line opens, or it is a cluster's) may sleep."""
         if isinstance(answer, asyncio.Future) and not self._is_kept:
-            self._is_kept = True
+            self._is_kept, until = True, perf_counter() + self._seconds_max
             try:
-                await _turns(answer, perf_counter() + self._seconds_max)
+                while not answer.done() and perf_counter() < until:  # noqa: ASYNC110  # an event would let it sleep
+                    await asyncio.sleep(0)
             finally:
                 self._is_kept = False
         return await answer
-
-
-async def _turns(answer: "asyncio.Future[T]", until: float) -> None:
-    while not answer.done() and perf_counter() < until:  # noqa: ASYNC110  # an event would let the loop sleep
-        await asyncio.sleep(0)
