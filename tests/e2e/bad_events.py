@@ -36,11 +36,13 @@ BAD_EVENTS = (
     BadEvent("not-a-number", changed("not-a-number", amount=float("nan")), "wrong-type", "amount"),
     BadEvent("too-large-a-number", changed("too-large-a-number").replace(b"12.5", b"1e999"), "out-of-range", "amount"),
     BadEvent("time-without-zone", changed("time-without-zone", ts="2026-01-01T00:00:00"), "wrong-type", "ts"),
+    BadEvent("time-without-date", changed("time-without-date", ts="0001-01-01T00:00:00+23:00"), "out-of-range", "ts"),
     BadEvent("missing-field", changed("missing-field", amount=...), "missing-field", "amount"),
     BadEvent("unknown-field", changed("unknown-field", colour="red"), "unknown-field", "colour"),
     BadEvent("out-of-range", changed("out-of-range", amount=-1), "out-of-range", "amount"),
     BadEvent("empty-entity", changed("empty-entity", card=""), "out-of-range", "card"),
     BadEvent("unknown-type", changed("unknown-type", type="refund"), "unknown-type", "type"),
     BadEvent("no-type", changed("no-type", type=...), "unknown-type", "type"),
+    BadEvent("half-a-character", changed("half-a-character", type="\udc00"), "unknown-type", "type"),
     BadEvent("far-future", changed("far-future", ts=now_ms() + 24 * HOUR_MS), "future", "ts"),
 )
