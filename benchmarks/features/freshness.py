@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import struct
 import sys
 import time
@@ -66,6 +67,7 @@ async def _measure(place: Place, of: Program, rate: float, seconds: float) -> di
             await_ready(of, service.process)
             await topics.fill(Workload("warming", CARDS, CARDS, "each"))
             await settled(topics, store, service)
+            os.sync()
             before = service.usage()
             with pace() as core:
                 said, probes = await _played(place, topics, rate, seconds)
