@@ -17,7 +17,7 @@ from tests.fakes.features.deployment import (
     deployment,
 )
 from tests.unit.oracles.logs import Logged
-from tests.unit.oracles.stored import digest
+from tests.unit.oracles.stored import digest, opened
 from tests.unit.oracles.tables import PARTITION, Driven
 from tests.unit.oracles.windows import Past
 
@@ -32,7 +32,6 @@ from millrace_engine.layout import (
     IDS_MAX,
     RING,
 )
-from millrace_engine.values import header_of
 
 
 def test_a_plan_holds_the_groups_and_events_of_its_topic() -> None:
@@ -157,7 +156,7 @@ def test_what_left_a_ring_is_given_up_when_its_block_is_full() -> None:
     driven, entries = stepped(card(), *(i / 100 for i in range(RING + 1))), []
     for i in range(4 * RING):
         driven.step([paid(1 + i / 100, f"next{i}")])
-        entries.append((header_of(value_of(driven)).tile_cells - tiles) // (2 + columns))
+        entries.append((opened(value_of(driven), features=len(GROUP.names)).before_cells - tiles) // (2 + columns))
     assert (min(entries), max(entries)) == (1, HOT_ENTRIES - RING)
     assert entries.count(1) >= 3
 

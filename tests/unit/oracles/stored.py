@@ -27,6 +27,8 @@ class Stored(NamedTuple):
     write_time_us: int
     fresh_until_us: int
     exact_from_us: int
+    before_cells: int
+    """What lies before the ring: tiles, then entries that left it."""
     vector: tuple[float, ...]
     ring: list[tuple[int, int]]
     """Times and digests of ids."""
@@ -42,7 +44,7 @@ def opened(value: bytes, *, features: int) -> Stored:
     assert each * entries == rest, "the ring is cut short"
     assert each % CELL == 0
     ring = [struct.unpack_from("<qq", value, begin + i * each) for i in range(entries)]
-    return Stored(flags, set_, offset, partition, event, write, fresh, exact, vector, ring)
+    return Stored(flags, set_, offset, partition, event, write, fresh, exact, tiles, vector, ring)
 
 
 def digest(event_id: str) -> int:

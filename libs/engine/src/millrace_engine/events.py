@@ -14,14 +14,7 @@ import msgspec
 from millrace.keys import key_text
 from millrace.refusals import Parked, Refused
 from millrace.spec import Deployment, EventSpec, FieldSpec, Scalar
-from millrace_engine.contracts import (
-    Shape,
-    diagnose,
-    document,
-    microseconds,
-    printable,
-    shape_of,
-)
+from millrace_engine.contracts import Shape, diagnose, document, microseconds, printable, shape_of
 
 Convert = Callable[[Sequence[Any]], Sequence[Scalar]]
 """Makes of a column as it was sent what is stored."""

@@ -15,12 +15,10 @@ from millrace_common.slots import Cursor, Slot, ttl_ms
 from millrace_common.together import together
 from millrace_common.topics import FEATURES, RAW_DATA
 from millrace_engine.events import Events
-from millrace_engine.table import EntityTable
 from millrace_features.core.feeds import Feed
 from millrace_features.core.intake import Intake
 from millrace_features.core.judged import Judged, Writes
 from millrace_features.core.judging import Ends, Judging, Load
-from millrace_features.core.rows import compile_rows
 from millrace_features.core.shard import Shard
 
 
@@ -111,11 +109,8 @@ class Features:
         plan = self.judging.feeds.by_topic[at.topic].plans[entity_type]
         slot = Slot(at.topic, entity_type, at.partition, plan.set.hex())
         cursor = await self.online.take(slot, committed)
-        spine = at.topic == RAW_DATA.name
         aligned = await self.publisher.partitions(FEATURES.name) == self._intakes[at.topic].partitions
-        writers = {spec.type: compile_rows(plan, spec, spine=spine, aligned=aligned) for spec in plan.events}
-        marks = dict(cursor.marks) if cursor else {}
-        return Shard(slot, plan, writers, EntityTable(plan, at.partition), cursor, marks)
+        return Shard.opened(slot, plan, cursor, aligned=aligned)
 
     # --- one batch ---------------------------------------------------------------------------------------------------
     async def on_batch(self, batch: Batch) -> Outcome:

@@ -25,7 +25,6 @@ class Seen:
     record: _Record | None = None
     top: int = 0
     is_whole: bool = False
-    _set: bytes = b""
 
     @property
     def partitions(self) -> int:
@@ -37,9 +36,9 @@ class Seen:
 
         What another set of groups left in a slot that is whole counts as never written, as it does for its writer.
         """
-        if not self.is_whole:
+        if not self.is_whole or self.record is None:
             return [Held(value, whole=False) for value in values]
-        own = self._set
+        own = bytes.fromhex(self.record.set)
         return [Held(value if value is None or value[4:8] == own else None, whole=True) for value in values]
 
     def see(self, data: bytes | None) -> None:
@@ -51,7 +50,6 @@ class Seen:
                 self.top = record.offset  # it had gone back, and moves on
             self.top = max(self.top, record.offset)
             self.is_whole = record.offset >= max(record.whole, self.top)
-            self._set = bytes.fromhex(record.set)
 
 
 _DECODER = msgspec.json.Decoder(_Record)

@@ -8,13 +8,14 @@ import numpy as np
 
 from millrace_common.keys import redis_id, redis_ids
 from millrace_common.slots import KEYS_PER_WRITE, Cursor, Slot
+from millrace_common.topics import RAW_DATA
 from millrace_engine.entity import EntityPlan
 from millrace_engine.steps import EventColumns, Steps
 from millrace_engine.table import EntityTable
 from millrace_engine.texts import Texts, encoded, joined
 from millrace_features.core.changed import Changed
 from millrace_features.core.lots import Lot
-from millrace_features.core.rows import RowWriter
+from millrace_features.core.rows import RowWriter, compile_rows
 from millrace_features.core.sheaves import Laid
 
 
@@ -59,6 +60,14 @@ class Shard:
     _around: Sequence[tuple[str, str]] = field(init=False)
     """What stands in the keys of an entity before and after its id; of its horizon, then of each group."""
     _around_texts: Texts = field(init=False)
+
+    @classmethod
+    def opened(cls, slot: Slot, plan: EntityPlan, cursor: Cursor | None, *, aligned: bool) -> "Shard":
+        """Return a slot that begins where its cursor stands, without any entity. `aligned`: as RowWriter has it."""
+        spine = slot.topic == RAW_DATA.name
+        writers = {spec.type: compile_rows(plan, spec, spine=spine, aligned=aligned) for spec in plan.events}
+        marks = dict(cursor.marks) if cursor else {}
+        return cls(slot, plan, writers, EntityTable(plan, slot.partition), cursor, marks)
 
     def __post_init__(self) -> None:
         before = self.slot.value_key("", "").removesuffix(":")
