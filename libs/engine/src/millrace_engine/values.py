@@ -2,10 +2,10 @@
 
 Little-endian cells of 8 bytes: header, float32 vector, tiles, entries that left the ring, ring (time, id digest,
 columns of each entry). While every event that counts is in the ring there are no tiles, and nothing lies before it.
-The header's cells: the word (magic, format, flags, set); the source offset; partition, and above it how many entries the
-ring holds; the newest event time that went in; the append time of the record that the value stands at; until when the
-vector holds for reads after that event, outside which the features are computed again; before when the past has been
-cut, so that the value can no longer say what it was; how many cells lie before the ring. Times in microseconds.
+The header's cells: the word (magic, format, flags, set); the source offset; partition, and above it how many entries
+the ring holds; the newest event time that went in; the append time of the record that the value stands at; until when
+the vector holds for reads after that event, outside which the features are computed again; before when the past has
+been cut, so that the value can no longer say what it was; how many cells lie before the ring. Times in microseconds.
 
 Bytes 4 to 8 say which state it belongs to (`set`), bytes 8 to 16 the source offset it stands at: the store's guarded
 write compares these two and nothing else. No time is a clock's, so that the same offset gives the same bytes.
