@@ -91,7 +91,7 @@ class _Worker:
         self.lane.drop()
 
 
-class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+class GroupMember(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """Fetches for a service's subscriptions; batches are worked off by their lanes."""
 
     def __init__(

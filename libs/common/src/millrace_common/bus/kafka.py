@@ -9,7 +9,7 @@ from typing import Self
 import structlog
 
 from millrace_common.bus.connecting import see_closed_connections
-from millrace_common.bus.group import GroupReader
+from millrace_common.bus.group import GroupMember
 from millrace_common.bus.logs import Logs, caught_up
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.bus.publisher import KafkaPublisher
@@ -102,8 +102,8 @@ class KafkaBus:
         await self._read(service, logs)
 
     async def _read(self, service: Service, logs: Logs) -> None:
-        reader = GroupReader(self.options, service, settler=self.settler, standing=self.standing, logs=logs)
-        await reader.run()
+        member = GroupMember(self.options, service, settler=self.settler, standing=self.standing, logs=logs)
+        await member.run()
 
     async def _measure(self, logs: Logs) -> None:
         """Look at the ends of what is read, so that lag is known even where nothing arrives."""
