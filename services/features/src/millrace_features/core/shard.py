@@ -1,5 +1,6 @@
 """The cached state of one slot: what this process knows of its entities, and how far it is."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -118,13 +119,15 @@ class Shard:
         """Step the events of lots, all in log order: a correction parts what comes before it from what comes after."""
         corrected = [lot for lot in lots if lot.corrections]
         corrections = sorted(place for lot in corrected for place in lot.places if place in lot.corrections)
+        if not corrections:
+            return self._step(lots)
         found, first = [], 0
         for place in corrections:
             found += self._step(_between(lots, first, place))
             (lot,) = _between(lots, place, place + 1)
             found.append(self._correct(lot, again=lot.corrections[place] == "replace"))
             first = place + 1
-        return found + self._step(_between(lots, first, None) if corrections else lots)
+        return found + self._step(_between(lots, first, 1 + max(lot.places[-1] for lot in lots)))
 
     def _correct(self, lot: Lot, *, again: bool) -> Stepped:
         writer = self.writers[lot.spec.type]
@@ -185,10 +188,7 @@ class Shard:
         self.table.clean()
 
 
-def _between(lots: Sequence[Lot], first: int, end: int | None) -> list[Lot]:
+def _between(lots: Sequence[Lot], first: int, end: int) -> list[Lot]:
     """Return the parts of lots with places in [first, end)."""
-    parts = [
-        lot.kept([i for i, place in enumerate(lot.places) if first <= place and (end is None or place < end)])
-        for lot in lots
-    ]
-    return [part for part in parts if len(part)]
+    cuts = [(lot, bisect_left(lot.places, first), bisect_left(lot.places, end)) for lot in lots]
+    return [lot.kept(range(begin, stop)) for lot, begin, stop in cuts if begin < stop]
