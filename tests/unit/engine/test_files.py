@@ -256,6 +256,7 @@ def test_a_time_written_is_the_time_read(us: int) -> None:
         ("bool", 0, False),
         ("bool", 1.0, True),
         ("bool", "", None),
+        ("bool", " NA ", None),
         ("datetime", "2024-05-01", "2024-05-01T00:00:00Z"),
     ],
 )

@@ -4,6 +4,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from millrace.spec import Scalar
 
@@ -22,7 +23,7 @@ CALCULATE: Mapping[str, Callable[[float, float], float]] = {
     "mul": operator.mul,
     "div": operator.truediv,
 }
-COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
     "ne": operator.ne,
     "lt": operator.lt,
@@ -30,14 +31,7 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "gt": operator.gt,
     "ge": operator.ge,
 }
-COMPARE_TEXT: Mapping[str, Callable[[str, str], bool]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-}
+"""Of two numbers, or of two texts."""
 
 
 def calculated(name: str, left: Cell, right: Cell) -> Cell:
@@ -65,7 +59,7 @@ def compared(name: str, left: Cell, right: Cell) -> Cell:
     if left is None or right is None:
         return None
     if isinstance(left, str) and isinstance(right, str):
-        return COMPARE_TEXT[name](left, right)
+        return COMPARE[name](left, right)
     first, second = number(left), number(right)
     return None if first is None or second is None else COMPARE[name](first, second)
 
@@ -135,11 +129,11 @@ def truth(cell: Cell) -> bool | None:
     """Return a cell as a bool: itself, 0 or 1, or such a text. Raises ValueError where it is none."""
     if cell is None or isinstance(cell, bool):
         return cell
-    plain = (text(cell) or "").strip().lower()
-    if plain in TRUE:
-        return TRUE[plain]
-    if plain == "":
+    plain = (text(cell) or "").strip()
+    if plain in EMPTY:
         return None
+    if plain.lower() in TRUE:
+        return TRUE[plain.lower()]
     raise ValueError(f"`{plain[:40]}` is neither true nor false")
 
 

@@ -21,6 +21,8 @@ range [place << 32 | length, in bytes] and its cells."""
 FORMAT = 2
 COPIES = 1
 """Flag: computed from copies on `raw-data.by-<entity type>`, not from raw-data."""
+FLOAT32_MAX = 3.4028234663852886e38
+"""The largest number of a vector; what lies beyond is missing."""
 
 _WORD = struct.Struct("<BBH4s")
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from millrace.spec import FieldRef, Scalar, ViewSpec
 from millrace_engine.columns import Columns, EvaluateColumns, column_name, compile_columns, references
 from millrace_engine.expressions import Evaluate, Fields, compile_scalar
+from millrace_engine.values import FLOAT32_MAX
 
 Features = Mapping[str, Mapping[str, Scalar]]
 """Values of features by the key of their group (`CardSpend@<hash8>`)."""
 
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 NOTHING: Mapping[str, Scalar] = {}
 
 

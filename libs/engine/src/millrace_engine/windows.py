@@ -56,8 +56,8 @@ from millrace_engine.partials import (
     weight,
 )
 from millrace_engine.sketches import Cells, cells_like, quantile_exact
+from millrace_engine.values import FLOAT32_MAX
 
-FLOAT32_MAX = 3.4028234663852886e38
 FIRST_ENTRY, TILES_SEEN, SEEN = range(3)
 """What a window sees: its first entry in the ring, how many tiles, and from SEEN on the cell of each."""
 SEEN_CELLS = SEEN + 2 * TILES_PER_WINDOW + 1

@@ -7,13 +7,13 @@ import msgspec
 import numpy as np
 
 from millrace_common.errors import Refused
+from millrace_engine.values import FLOAT32_MAX
 from millrace_serving.core.slots import Active, Matrix
 
 FEATURES = "features"
 ROWS_MAX = 1_000
 Number = float | bool | str | None
 Data = list[Number | list[Number]]
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
 _INTEGERS = {f"{sign}INT{bits}": (sign, bits) for sign in ("", "U") for bits in (8, 16, 32, 64)}
 
 
@@ -137,7 +137,7 @@ def _check_of(datatype: str, place: str) -> Callable[[Number], bool]:
 
 
 def _is_float(value: Number) -> bool:
-    return value is None or (isinstance(value, float) and abs(value) <= _FLOAT32_MAX)
+    return value is None or (isinstance(value, float) and abs(value) <= FLOAT32_MAX)
 
 
 def response(
