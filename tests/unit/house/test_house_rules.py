@@ -85,6 +85,14 @@ def test_every_rule_that_is_named_stands_in_the_settle_protocol() -> None:
     assert named <= said
 
 
+@pytest.mark.parametrize("name", ["runtime", "dev", "tools"])
+def test_both_pythons_get_the_same_versions(name: str) -> None:
+    """A package is pinned once: what holds on one of them has been tried on the other."""
+    pinned = re.findall(r"(?m)^([\w.-]+)==", (ROOT / "requirements" / f"{name}.txt").read_text())
+
+    assert len(pinned) == len(set(pinned)) > 0
+
+
 def test_every_link_of_the_documentation_leads_to_a_file() -> None:
     """What a page links to inside the repository is there."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
