@@ -10,14 +10,17 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from tests.unit.engine.deployments import CHARGEBACK, TRANSACTION, deployment
 
+from millrace.refusals import Refused
 from millrace.spec import Scalar
-from millrace_engine.events import compile_events
+from millrace_engine.events import UNDECODABLE, compile_events
 from millrace_engine.fields import PIECE, Fields
+from millrace_engine.texts import joined
 
 CONTRACT = compile_events(deployment(TRANSACTION, CHARGEBACK)).contracts["transaction"]
 NAMES = [field.name for field in TRANSACTION.fields]
 
 GOOD = b'{"txn_id":"t","card":"c","terminal":1,"amount":1,"ts":1}'
+SHREDS = [GOOD, GOOD, GOOD[:-1], b"{", b"}", b"[", b"]", b",", b'"', b":", b"\n", b"\\", b'"merchant"', b"null"]
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 payments = st.fixed_dictionaries(
@@ -34,7 +37,7 @@ payments = st.fixed_dictionaries(
 
 def opened(sent: Sequence[bytes], take: Sequence[str] = (), *, as_json: bool = False) -> Fields:
     """Return events that may leave their type out."""
-    return Fields.opened(CONTRACT, sent, types={"transaction", UNSET}, take=take, as_json=as_json)
+    return Fields.opened(CONTRACT, joined(sent), types={"transaction", UNSET}, take=take, as_json=as_json)
 
 
 def alone(sent: bytes) -> dict[str, Scalar]:
@@ -85,6 +88,43 @@ def test_one_that_breaks_the_contract_or_is_of_another_class_stops_all(odd: byte
     assert len(opened([GOOD] * (PIECE + 1))["card"]) == PIECE + 1
     with pytest.raises(msgspec.MsgspecError):
         opened([*[GOOD] * PIECE, odd])
+
+
+@given(st.lists(st.lists(st.sampled_from(SHREDS), max_size=6).map(b"".join), min_size=1, max_size=5))
+def test_no_event_is_taken_for_a_part_of_another(sent: list[bytes]) -> None:
+    """Whatever their bytes are: all are opened where each by itself keeps the contract, and else none."""
+    try:
+        each = list(map(alone, sent))
+    except Refused:
+        with pytest.raises(UNDECODABLE):
+            opened(sent)
+    else:
+        assert {name: list(column) for name, column in opened(sent).items()} == {
+            name: [event[name] for event in each] for name in NAMES
+        }
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [GOOD + b"\n" + GOOD, b"{"],
+        [GOOD + GOOD, b""],
+        [b"", GOOD + b"\n" + GOOD],
+        [GOOD[:-1] + b',"merchant":"}', b'{"}'],
+        [GOOD[:-1] + b',"merchant":{}', b"{}"],
+        [GOOD[:-1] + b',"merchant":[{}', b"{}]}", GOOD + GOOD],
+    ],
+)
+def test_events_that_make_as_many_only_together_are_refused(sent: list[bytes]) -> None:
+    """Two in one and none in the next are not two."""
+    with pytest.raises(UNDECODABLE):
+        opened(sent)
+
+
+@pytest.mark.parametrize("odd", [GOOD + b"\n", b" " + GOOD, GOOD.replace(b",", b"\n,\n"), b"{\n" + GOOD[1:]])
+def test_space_around_and_within_an_event_says_nothing(odd: bytes) -> None:
+    """Events on more lines than one are events."""
+    assert opened([GOOD, odd, GOOD])["card"] == ["c"] * 3
 
 
 def test_no_other_field_is_one() -> None:

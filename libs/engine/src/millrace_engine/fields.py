@@ -2,6 +2,11 @@
 
 Events are opened some hundred at a time. What their objects take lies in the processor's cache then, and is given back
 before the next hundreds. Of five thousand at once it does not, and to decode an event takes more than twice as long.
+
+They are decoded as the lines of one text, which takes two thirds of what one after the other does. None can be taken
+for a part of another: where each begins with a brace and ends with one, no event reaches past its line (a text has no
+newline in it, and what follows a closing brace inside an object or a list is no opening one), and so each line holds at
+least one event; where there are as many events as lines, it holds one.
 """
 
 from collections import defaultdict
@@ -10,14 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from millrace.keys import key_text
 from millrace.spec import Scalar
 from millrace_engine.events import Contract, column
-from millrace_engine.texts import Texts, joined, lines
+from millrace_engine.jit import bare
+from millrace_engine.texts import NEWLINE, Bytes, Texts, joined, lines, put
 
 PIECE = 500
 _LINES = msgspec.json.Encoder().encode_lines
+_OPENING, _CLOSING = b"{}"
 
 
 @dataclass(slots=True)
@@ -25,8 +33,8 @@ class Fields(Mapping[str, Sequence[Scalar]]):
     """Fields of events as they are stored; what was not taken when they were opened is made when it is asked for."""
 
     contract: Contract
-    sent: Sequence[bytes | None]
-    """The events as they were sent. All keep the contract, and so none is missing."""
+    sent: Texts
+    """The events as they were sent. All keep the contract."""
     _columns: dict[str, list[Any]]
     _json: Texts | None
 
@@ -34,7 +42,7 @@ class Fields(Mapping[str, Sequence[Scalar]]):
     def opened(
         cls,
         contract: Contract,
-        sent: Sequence[bytes | None],
+        sent: Texts,
         *,
         types: Set[object] | None,
         take: Sequence[str],
@@ -72,7 +80,7 @@ class Fields(Mapping[str, Sequence[Scalar]]):
 
     def event(self, i: int) -> msgspec.Struct:
         """Return one event as it is stored."""
-        event = self.contract.decode(self.sent[i] or b"")
+        event = self.contract.decode(self.sent.text(i))
         self.contract.store([event])
         return event
 
@@ -80,7 +88,7 @@ class Fields(Mapping[str, Sequence[Scalar]]):
         """Return the events of these indices only."""
         columns = {name: [values[i] for i in indices] for name, values in self._columns.items()}
         json = None if self._json is None else joined(list(map(self._json.text, indices)))
-        return Fields(self.contract, [self.sent[i] for i in indices], columns, json)
+        return Fields(self.contract, self.sent.chosen(indices), columns, json)
 
     def __getitem__(self, name: str) -> list[Any]:
         if name not in self:
@@ -104,6 +112,26 @@ class Fields(Mapping[str, Sequence[Scalar]]):
             yield events
 
 
-def _decoded(contract: Contract, sent: Sequence[bytes | None]) -> Iterator[list[msgspec.Struct]]:
-    for first in range(0, len(sent), PIECE):
-        yield list(map(contract.decoder.decode, sent[first : first + PIECE]))  # type: ignore[arg-type]  # none is missing
+def _decoded(contract: Contract, sent: Texts) -> Iterator[list[msgspec.Struct]]:
+    for first in range(0, len(sent.sizes), PIECE):
+        yield _together(contract.decoder, sent.part(slice(first, first + PIECE)))
+
+
+def _together(decoder: msgspec.json.Decoder[msgspec.Struct], sent: Texts) -> list[msgspec.Struct]:
+    text = np.empty(int(sent.sizes.sum()) + len(sent.sizes), np.uint8)
+    events = decoder.decode_lines(text.data) if _lay(sent, text) else []
+    if len(events) == len(sent.sizes):
+        return events
+    return [decoder.decode(sent.text(i)) for i in range(len(sent.sizes))]
+
+
+@bare
+def _lay(sent: Texts, out: Bytes) -> bool:
+    """Lay events out, each on a line; say whether each begins with a brace and ends with one."""
+    at, are_braced = 0, True
+    for i in range(len(sent.sizes)):
+        end = put(out, at, sent, sent.firsts[i], sent.sizes[i])
+        are_braced &= end - at > 1 and out[at] == _OPENING and out[end - 1] == _CLOSING
+        out[end] = NEWLINE
+        at = end + 1
+    return are_braced

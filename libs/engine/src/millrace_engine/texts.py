@@ -15,7 +15,7 @@ from millrace_engine.layout import Int64s
 Bytes = NDArray[np.uint8]
 _memcpy: Any = cgutils.raw_memcpy
 _TIME = b"0000-00-00T00:00:00.000000Z"
-_NEWLINE = ord("\n")
+NEWLINE = ord("\n")
 _ESCAPE = b"\\"
 _LINES = msgspec.json.Encoder().encode_lines
 
@@ -33,6 +33,10 @@ class Texts(NamedTuple):
 
     def part(self, rows: slice) -> "Texts":
         """Return some of the rows."""
+        return Texts(self.data, self.firsts[rows], self.sizes[rows])
+
+    def chosen(self, rows: Sequence[int]) -> "Texts":
+        """Return the rows of these places."""
         return Texts(self.data, self.firsts[rows], self.sizes[rows])
 
     def by(self, k: int) -> "Texts":
@@ -105,7 +109,7 @@ def even(rows: Bytes) -> Texts:
 def lines(data: bytes) -> Texts:
     """Return what stands before each newline."""
     array = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(array == _NEWLINE)
+    ends = np.flatnonzero(array == NEWLINE)
     firsts = np.empty_like(ends)
     firsts[:1], firsts[1:] = 0, ends[:-1] + 1
     return Texts(array, firsts, ends - firsts)

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace.spec import EventSpec
-from millrace_common.columns import Int64s, Records
+from millrace_common.columns import Int64s, Records, Slices
 from millrace_common.errors import Refused
 from millrace_common.ids import event_id_at, label_event_id
 from millrace_common.keys import partition_of
 from millrace_common.records import Record
 from millrace_engine.events import Contract
 from millrace_engine.fields import Fields
+from millrace_engine.texts import Texts, joined
 from millrace_features.core.feeds import Feed
 from millrace_features.core.origin import EVENT_ID, Origin
 
@@ -64,7 +65,9 @@ class Lot:
         """
         contract, spec = found.contract, found.contract.spec
         theirs = records if len(found.places) == len(records) else records.chosen(found.places)
-        fields = Fields.opened(contract, theirs.values, types=types, take=feed.reads(contract), as_json=feed.by is None)
+        fields = Fields.opened(
+            contract, _texts(theirs.values), types=types, take=feed.reads(contract), as_json=feed.by is None
+        )
         lot = cls(
             spec,
             feed.entity_type_of(spec),
@@ -156,3 +159,10 @@ class Lot:
 
     def __len__(self) -> int:
         return len(self.places)
+
+
+def _texts(values: Sequence[bytes | None]) -> Texts:
+    """Return values, of which none is missing, as texts: where they lie, if they lie in one."""
+    if isinstance(values, Slices):
+        return Texts(np.frombuffer(values.data, np.uint8), values.firsts, values.sizes)
+    return joined([value or b"" for value in values])
