@@ -88,7 +88,7 @@ class Fields(Mapping[str, Sequence[Scalar]]):
         """Return the events of these indices only."""
         columns = {name: [values[i] for i in indices] for name, values in self._columns.items()}
         json = None if self._json is None else joined(list(map(self._json.text, indices)))
-        return Fields(self.contract, self.sent.chosen(indices), columns, json)
+        return Fields(self.contract, self.sent.part(indices), columns, json)
 
     def __getitem__(self, name: str) -> list[Any]:
         if name not in self:

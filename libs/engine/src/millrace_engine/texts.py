@@ -31,12 +31,8 @@ class Texts(NamedTuple):
         """Return the text of a row."""
         return self.data[self.firsts[i] : self.firsts[i] + self.sizes[i]].tobytes()
 
-    def part(self, rows: slice) -> "Texts":
+    def part(self, rows: slice | Sequence[int]) -> "Texts":
         """Return some of the rows."""
-        return Texts(self.data, self.firsts[rows], self.sizes[rows])
-
-    def chosen(self, rows: Sequence[int]) -> "Texts":
-        """Return the rows of these places."""
         return Texts(self.data, self.firsts[rows], self.sizes[rows])
 
     def by(self, k: int) -> "Texts":
